@@ -1,0 +1,35 @@
+# The project's commands. On a fresh machine `make verify` and `make test` do everything.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+PROFILE ?= acceptance
+
+.PHONY: verify test images clean lock
+
+verify: .venv/ready
+	$(BIN)/pytest suites/ --profile $(PROFILE)
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -q tests/
+
+images: .venv/ready
+	$(BIN)/python -m airgap images
+
+clean: .venv/ready
+	$(BIN)/python -m airgap clean
+	rm -rf .venv .pytest-kind
+
+# Pins every requirement with hashes; run it after editing a *.in file.
+lock: .venv/ready
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --override requirements/overrides.txt requirements/main.in -o requirements/main.txt
+
+# --no-deps: the file names every package there is, and tensorflow-cpu stands in for tensorflow
+.venv/ready: requirements/main.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/main.txt
+	touch $@
