@@ -27,6 +27,9 @@ clean: .venv/ready
 lock: .venv/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --override requirements/overrides.txt requirements/main.in -o requirements/main.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --constraint requirements/main.txt --override requirements/overrides.txt \
+	  requirements/server.in -o requirements/server.txt
 
 # --no-deps: the file names every package there is, and tensorflow-cpu stands in for tensorflow
 .venv/ready: requirements/main.txt
