@@ -22,14 +22,12 @@ def save(model: Any, folder: Path, warm_up: Images, pixels: int = PIXELS) -> Non
     float32 (n, pixels). The warm-up holds one request for each signature.
     """
     spec = tf.TensorSpec([None, pixels], tf.float32, name="image")
-    module = tf.Module()
-    module.model = model
-    module.probabilities = tf.function(
-        lambda image: {"probabilities": keras.ops.softmax(model(image))}, input_signature=[spec]
-    )
-    module.scores = tf.function(lambda image: {"scores": model(image)}, input_signature=[spec])
-    signatures = {"serving_default": module.probabilities, "scores": module.scores}
-    tf.saved_model.save(module, str(folder), signatures=signatures)
+    # a plain tf.Module around the model would save each variable twice, and the copy that the graph reads unrestored
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", lambda image: {"probabilities": keras.ops.softmax(model(image))}, [spec])
+    archive.add_endpoint("scores", lambda image: {"scores": model(image)}, [spec])
+    archive.write_out(str(folder), verbose=False)
     write_warm_up(folder, warm_up, SIGNATURES)
 
 
