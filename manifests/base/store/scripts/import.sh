@@ -10,9 +10,9 @@ bundle=$1
 store=$2
 staging=$(dirname "$store")/.incoming-$(basename "$store")
 
-fail() {
+fail() { # what another attempt can't mend: the Job ends at once on this exit code
     echo "model-import: $*" >&2
-    exit 1
+    exit 2
 }
 
 [ -d "$bundle" ] || fail "no folder $bundle in the image; it must hold one folder per version"
