@@ -21,7 +21,8 @@ versions=$(ls "$bundle" | grep -x '[0-9][0-9]*' | sort -rn)
 [ -n "$versions" ] || fail "no version folder (an integer) in $bundle"
 
 rm -rf "$staging" # of an import that was killed
-mkdir -p "$staging" "$store" || fail "$(dirname "$store") is not writable for user $(id -u); give it that owner or a matching fsGroup"
+mkdir -p "$staging" "$store" ||
+    fail "$(dirname "$store") is not writable for user $(id -u); give it that owner or a matching fsGroup"
 trap 'rm -rf "$staging"' EXIT
 
 for version in $versions; do
