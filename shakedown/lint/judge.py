@@ -1,0 +1,49 @@
+from collections.abc import Iterator
+
+from shakedown.lint.rule import RULES, Judgement
+from shakedown.lint.rules import (
+    alerts,
+    autoscaling,
+    availability,
+    canary,
+    jobs,
+    monitoring,
+    network,
+    references,
+    resources,
+    routing,
+    schema,
+    security,
+    serving,
+    storage,
+    workflow,
+)
+from shakedown.lint.world import World
+
+THEMES = tuple(
+    module.__name__.rpartition(".")[2]
+    for module in (
+        schema,
+        references,
+        storage,
+        serving,
+        availability,
+        resources,
+        security,
+        network,
+        routing,
+        canary,
+        autoscaling,
+        monitoring,
+        alerts,
+        jobs,
+        workflow,
+    )
+)
+
+
+def judge_all(world: World) -> Iterator[Judgement]:
+    """Every rule on each of its subjects, rule by rule."""
+    for each in RULES.values():
+        for subject in each.subjects(world):
+            yield Judgement(each, subject, tuple(each.judge(subject, world)))

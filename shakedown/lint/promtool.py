@@ -1,0 +1,49 @@
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from shakedown.lint.objects import Obj, trees
+
+TIMEOUT_S = 60
+RULE_FILE = "rules.yaml"
+
+
+def check(promtool: Path, rules: Obj) -> str:
+    """What promtool says against the groups of a PrometheusRule; empty where it takes them."""
+    return _check(promtool, _groups([rules]))
+
+
+def unit_test(promtool: Path, rules: Sequence[Obj], test: Path) -> str:
+    """What promtool says of one unit test, whose rule file `rules.yaml` is the groups of all rules given."""
+    return _unit_test(promtool, _groups(rules), test.name, test.read_text(encoding="utf-8"))
+
+
+def _groups(rules: Sequence[Obj]) -> str:
+    groups = [group for each in rules for group in trees(each.spec.get("groups"))]
+    return yaml.safe_dump({"groups": groups}, sort_keys=False)
+
+
+@cache
+def _check(promtool: Path, groups: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / RULE_FILE
+        file.write_text(groups)
+        return _run([str(promtool), "check", "rules", str(file)], folder)
+
+
+@cache
+def _unit_test(promtool: Path, groups: str, name: str, test: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / RULE_FILE).write_text(groups)
+        (Path(folder) / name).write_text(test)
+        return _run([str(promtool), "test", "rules", name], folder)
+
+
+def _run(command: list[str], folder: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=folder, check=False)
+    said = " ".join(line.strip() for line in (done.stdout + done.stderr).replace(f"{folder}/", "").splitlines())
+    return said if done.returncode else ""

@@ -1,0 +1,1 @@
+"""One module per theme; shakedown.lint.judge imports them all, and so registers every rule."""

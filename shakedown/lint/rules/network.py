@@ -1,0 +1,214 @@
+from collections.abc import Iterable, Iterator
+
+from shakedown.lint.doors import doors
+from shakedown.lint.objects import Obj, Tree, dig, trees
+from shakedown.lint.reach import Network, Pod
+from shakedown.lint.rule import Problem, Problems, kinds, rule
+from shakedown.lint.scrape import MONITORS, endpoints, monitored, prometheus_pods, services
+from shakedown.lint.workload import Workload
+from shakedown.lint.world import World
+
+DNS = Pod("the cluster's DNS", "kube-system", {"k8s-app": "kube-dns"}, {"dns": 53, "dns-tcp": 53})
+OUTSIDE = Pod("an address on the internet", address="203.0.113.7")  # RFC 5737: documentation
+ELSEWHERE = Pod("a pod of another namespace", "shakedown-stranger", {"app": "stranger"}, {"http": 80})
+
+
+def servers(world: World) -> Iterable[Obj]:
+    """Workloads that run the model server."""
+    return world.servers
+
+
+def pod_of(workload: Workload) -> Pod:
+    """A workload's pod, as policies see it."""
+    return Pod(str(workload.obj), workload.namespace, workload.labels, workload.declared_ports)
+
+
+def strangers(world: World) -> Iterator[Pod]:
+    """Pods that no policy should let in: one in each namespace, one elsewhere, and the internet.
+
+    The namespaces of the door and of Prometheus may be admitted as a whole, where neither shares a server's.
+    """
+    admitted = {w.namespace for w in doors(world)} | {p.namespace for p in prometheus_pods(world)}
+    for namespace in world.namespaces.keys() - (admitted - {s.namespace for s in world.servers}):
+        yield Pod(f"a stranger in {namespace}", namespace, {"app": "stranger"})
+    yield ELSEWHERE
+    yield OUTSIDE
+
+
+@rule("door-reaches-server", servers, why="clients enter through the gateway: a policy that forgets it is an outage")
+def _door_reaches_server(obj: Obj, world: World) -> Problems:
+    network, server = Network(world), world.servers[obj]
+    found = doors(world)
+    if not found:
+        yield Problem(
+            "metadata.name",
+            "no gateway or ingress controller is rendered that could lead to it",
+            "render the front door with it",
+        )
+    for door in found:
+        for port in _ports(world, obj) or {server.rest_port}:
+            verdict = network.reach(pod_of(door), pod_of(server.workload), port)
+            if not verdict.allowed:
+                names = ", ".join(map(str, verdict.blocked_by))
+                yield Problem(
+                    "metadata.name",
+                    f"{door.obj} can't reach port {port}: {names}",
+                    "admit the door's namespace and pods",
+                )
+
+
+def _ports(world: World, obj: Obj) -> set[int]:
+    ports: set[int] = set()
+    for service in world.services_of(obj):
+        for port in trees(service.spec.get("ports")):
+            number = world.workloads[obj].port_behind(port)
+            if number:
+                ports.add(number)
+    return ports
+
+
+@rule(
+    "prometheus-reaches-targets",
+    kinds(*MONITORS),
+    why="a policy that shuts Prometheus out turns every alert on these metrics blind",
+)
+def _prometheus_reaches_targets(obj: Obj, world: World) -> Problems:
+    network = Network(world)
+    for source in prometheus_pods(world):
+        for workload in monitored(obj, world):
+            for port in _scraped(obj, workload, world):
+                verdict = network.reach(source, pod_of(workload), port)
+                if not verdict.allowed:
+                    names = ", ".join(map(str, verdict.blocked_by))
+                    yield Problem(
+                        "spec.selector",
+                        f"{source.name} can't reach {workload.obj} on {port}: {names}",
+                        "admit Prometheus' pods",
+                    )
+
+
+def _scraped(monitor: Obj, workload: Workload, world: World) -> set[int]:
+    names = {e.get("port") for e in endpoints(monitor)}
+    if monitor.kind == "PodMonitor":
+        return {workload.declared_ports[n] for n in names if n in workload.declared_ports}
+    ports = (p for s in services(monitor, world) for p in trees(s.spec.get("ports")) if p.get("name") in names)
+    found = (workload.port_behind(p) for p in ports)
+    return {number for number in found if number}
+
+
+@rule("server-reaches-dns", servers, why="names resolve over UDP, and over TCP when the answer is long")
+def _server_reaches_dns(obj: Obj, world: World) -> Problems:
+    network = Network(world)
+    for protocol in ("UDP", "TCP"):
+        verdict = network.reach(pod_of(world.workloads[obj]), DNS, 53, protocol)
+        if not verdict.allowed:
+            names = ", ".join(map(str, verdict.blocked_by))
+            yield Problem(
+                "metadata.name",
+                f"can't ask DNS over {protocol}: {names}",
+                f"allow egress to kube-system on 53/{protocol}",
+            )
+
+
+@rule("strangers-shut-out", servers, why="whoever reaches a model server can read the model out of it and wear it down")
+def _strangers_shut_out(obj: Obj, world: World) -> Problems:
+    network, server = Network(world), world.servers[obj]
+    for stranger in strangers(world):
+        for port in {server.rest_port, server.grpc_port} - {0}:
+            if network.reach(stranger, pod_of(server.workload), port).allowed:
+                yield Problem(
+                    "metadata.name",
+                    f"{stranger.name} reaches port {port}",
+                    "let a NetworkPolicy admit the door and Prometheus alone",
+                )
+    metrics = server.rest_port
+    for source in prometheus_pods(world):
+        if server.grpc_port != metrics and network.reach(source, pod_of(server.workload), server.grpc_port).allowed:
+            yield Problem(
+                "metadata.name",
+                f"{source.name} reaches gRPC on {server.grpc_port}",
+                "admit Prometheus to the metrics port alone",
+            )
+
+
+@rule("server-stays-inside", servers, why="a model server that was taken over must not reach anything else")
+def _server_stays_inside(obj: Obj, world: World) -> Problems:
+    network, own = Network(world), pod_of(world.workloads[obj])
+    for target in strangers(world):
+        for port in (80, 443, 53):
+            if network.reach(own, target, port).allowed:
+                yield Problem("metadata.name", f"reaches {target.name} on port {port}", "allow egress to DNS alone")
+                break
+
+
+@rule("policy-selects-pods", kinds("NetworkPolicy"), why="a policy that selects no pod protects none, silently")
+def _policy_selects_pods(obj: Obj, world: World) -> Problems:
+    made = [p for p in prometheus_pods(world) if p.namespace == obj.namespace]
+    pods = [pod_of(w) for w in world.workloads.values() if w.namespace == obj.namespace] + made
+    network = Network(world)
+    if not any(obj in network.isolating(way, pod) for way in ("ingress", "egress") for pod in pods):
+        there = {p.name: p.labels for p in pods}
+        yield Problem("spec.podSelector", f"selects no pods; there are {there}", "select the labels of the pods")
+    for way in ("ingress", "egress"):
+        if obj.spec.get(way) and way.capitalize() not in obj.spec.get("policyTypes", ["Ingress", "Egress"]):
+            yield Problem("spec.policyTypes", f"leaves out {way.capitalize()}: its rules count for nothing", "add it")
+
+
+@rule(
+    "policy-peers-exist",
+    kinds("NetworkPolicy"),
+    why="a peer that nobody is admits nobody: the rule looks open and is shut",
+)
+def _policy_peers_exist(obj: Obj, world: World) -> Problems:
+    network = Network(world)
+    known = [pod_of(w) for w in world.workloads.values()] + prometheus_pods(world) + [DNS]
+    for way, side in (("ingress", "from"), ("egress", "to")):
+        for number, each in enumerate(trees(obj.spec.get(way))):
+            for peer in trees(each.get(side)):
+                if "ipBlock" in peer or _is_elsewhere(peer, world):
+                    continue
+                if not any(network.is_peer(peer, obj.namespace, pod) for pod in known):
+                    yield Problem(
+                        f"spec.{way}[{number}].{side}",
+                        f"{peer} is no pod that is rendered",
+                        "name a label that the namespace or pod carries",
+                    )
+            for port in trees(each.get("ports")):
+                if way == "ingress" and not _is_port_of_any(port, obj, world):
+                    yield Problem(
+                        f"spec.{way}[{number}].ports",
+                        f"{port.get('port')} is no port of the selected pods",
+                        "use their container port",
+                    )
+
+
+def _is_elsewhere(peer: Tree, world: World) -> bool:
+    """Whether a peer names, by the label that Kubernetes itself sets, a namespace that somebody else renders."""
+    name = dig(peer, "namespaceSelector", "matchLabels", "kubernetes.io/metadata.name")
+    return name is not None and name not in world.namespaces
+
+
+def _is_port_of_any(port: dict[str, object], policy: Obj, world: World) -> bool:
+    chosen = world.selected_workloads(policy.namespace, dig(policy.data, "spec", "podSelector"))
+    return not chosen or any(port.get("port") in {None, *w.declared_ports} for w in chosen)
+
+
+@rule(
+    "door-is-open",
+    lambda world: [d.obj for d in doors(world)],
+    why="a policy that shuts the front door is an outage for everyone",
+)
+def _door_is_open(obj: Obj, world: World) -> Problems:
+    network = Network(world)
+    for service in world.services_of(obj):
+        if service.spec.get("type", "ClusterIP") == "ClusterIP":
+            continue
+        for port in trees(service.spec.get("ports")):
+            number = world.workloads[obj].port_behind(port)
+            reach = network.reach(OUTSIDE, pod_of(world.workloads[obj]), number or 0)
+            if number and "metric" not in str(port.get("name")) and not reach.allowed:
+                yield Problem(
+                    "metadata.name",
+                    f"clients can't reach port {number}: {', '.join(map(str, reach.blocked_by))}",
+                    "admit everyone there",
+                )
