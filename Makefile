@@ -7,7 +7,7 @@ PROFILE ?= acceptance
 .PHONY: verify test images clean lock
 
 verify: .venv/ready
-	$(BIN)/pytest suites/ --profile $(PROFILE)
+	$(BIN)/pytest suites/ --profile $(PROFILE) $(ARGS)
 
 test: .venv/ready
 	$(BIN)/ruff check .

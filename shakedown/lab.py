@@ -1,0 +1,131 @@
+"""Small pods on chosen nodes that connect, answer and look up names, to ask the cluster's network itself."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import yaml
+
+from shakedown.cluster import Cluster
+from shakedown.cluster.access import CommandFailed
+from shakedown.wait import NotYet, eventually
+from shakedown.workloads import troubles_of
+
+AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.56"  # Kubernetes' own network test program, see its README
+SERVE = ("netexec", "--http-port=8080", "--udp-port=-1")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What came of one attempt to connect: `said` is the client's own word for a failure."""
+
+    reached: bool
+    seconds: float
+    said: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """One pod of the lab."""
+
+    name: str
+    node: str
+    address: str
+
+
+class Lab:
+    """A namespace with pods that probe the network; its pods run Kubernetes' agnhost."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster, self.namespace = cluster, namespace
+
+    def start(self, name: str, node: str, within: float, labels: dict[str, str] | None = None) -> Member:
+        """Run one pod on a node, serving HTTP on port 8080, and wait until it is Ready."""
+        self.cluster.kubectl(
+            "apply",
+            "--server-side",
+            "--filename=-",
+            stdin=yaml.safe_dump(pod_manifest(self.namespace, name, node, {"probe": name, **(labels or {})})),
+        )
+        return eventually(lambda: self._ready(name), within=within, awaited=f"pod {self.namespace}/{name} is Ready")
+
+    def _ready(self, name: str) -> Member:
+        pod = self.cluster.core.read_namespaced_pod(name, self.namespace)
+        if not any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or []):
+            raise NotYet("; ".join(trouble.text for trouble in troubles_of(pod)))
+        return Member(name, pod.spec.node_name, pod.status.pod_ip)
+
+    def run(self, pod: str, *command: str, timeout: float = 30) -> str:
+        """Run a program inside one of the lab's pods and give back what it printed."""
+        return self.cluster.kubectl("exec", f"--namespace={self.namespace}", pod, "--", *command, timeout=timeout)
+
+    def connect(self, pod: str, host: str, port: int, within: float) -> Reach:
+        """Open a TCP connection from a pod; the client gives up after `within` seconds."""
+        started = time.monotonic()
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            self.run(pod, "/agnhost", "connect", f"--timeout={within:g}s", target, timeout=within + 30)
+        except CommandFailed as refused:
+            said = refused.stderr.strip().splitlines()
+            return Reach(reached=False, seconds=time.monotonic() - started, said=said[0] if said else "")
+        return Reach(reached=True, seconds=time.monotonic() - started, said="")
+
+    def apply(self, manifests: str | Sequence[dict[str, object]]) -> None:
+        """Apply objects in the lab's namespace, server-side."""
+        text = manifests if isinstance(manifests, str) else yaml.safe_dump_all(list(manifests))
+        self.cluster.kubectl("apply", "--server-side", f"--namespace={self.namespace}", "--filename=-", stdin=text)
+
+    def delete_all(self, kind: str, within: float) -> None:
+        """Delete every object of a kind in the lab's namespace and wait until they are gone."""
+        self.cluster.kubectl(
+            "delete", kind, "--all", f"--namespace={self.namespace}", f"--timeout={within:g}s", timeout=within + 10
+        )
+
+
+@dataclass(frozen=True)
+class Places:
+    """A server on one worker, a client beside it and one on the other worker."""
+
+    lab: Lab
+    server: Member
+    near: Member
+    far: Member
+
+
+def pod_manifest(namespace: str, name: str, node: str, labels: dict[str, str]) -> dict[str, object]:
+    """A pod of agnhost on one node; /models of the node is mounted for tests of the model store."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "nodeName": node,
+            "terminationGracePeriodSeconds": 1,  # it has nothing to finish
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [
+                {
+                    "name": "agnhost",
+                    "image": AGNHOST,
+                    "imagePullPolicy": "IfNotPresent",
+                    "args": list(SERVE),
+                    "ports": [{"name": "http", "containerPort": 8080}],
+                    "readinessProbe": {"httpGet": {"path": "/hostname", "port": 8080}, "periodSeconds": 1},
+                    "volumeMounts": [{"name": "store", "mountPath": "/models"}],
+                }
+            ],
+            "volumes": [{"name": "store", "hostPath": {"path": "/models", "type": "Directory"}}],
+        },
+    }
+
+
+@contextmanager
+def lab(cluster: Cluster, namespace: str, within: float) -> Iterator[Lab]:
+    """A lab in a namespace of its own, which is deleted on the way out and waited for."""
+    cluster.core.create_namespace({"metadata": {"name": namespace}})
+    try:
+        yield Lab(cluster, namespace)
+    finally:
+        cluster.kubectl(
+            "delete", "namespace", namespace, "--ignore-not-found", f"--timeout={within:g}s", timeout=within + 10
+        )

@@ -1,0 +1,187 @@
+"""From a kustomization to a stack that is rolled out: render, apply, wait, and say what is in the way."""
+
+import hashlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shakedown.cluster import Cluster
+from shakedown.verdict import Failed, UnusableEnvironment
+from shakedown.wait import NotYet, eventually
+from shakedown.workloads import troubles
+
+Manifest = dict[str, Any]
+ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What was applied: the objects as rendered, their digest, and the seconds until all of it was up."""
+
+    objects: tuple[Manifest, ...]
+    digest: str
+    seconds: float
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespaces that the stack brings."""
+        return [o["metadata"]["name"] for o in self.objects if o["kind"] == "Namespace"]
+
+    def find(self, kind: str, name: str) -> Manifest:
+        """One object as it was rendered; raises KeyError where there is none."""
+        for item in self.objects:
+            if item["kind"] == kind and item["metadata"]["name"] == name:
+                return item
+        raise KeyError(f"{kind} {name}")
+
+    def images(self) -> list[str]:
+        """Every image that the stack's pods name."""
+        return sorted({container["image"] for item in self.objects for container in containers(item)})
+
+
+def containers(item: Manifest) -> Iterator[Manifest]:
+    """The containers of an object that makes pods."""
+    template = item.get("spec", {}).get("template", {})
+    spec = template.get("spec", {}) if isinstance(template, dict) else {}
+    yield from spec.get("initContainers", [])
+    yield from spec.get("containers", [])
+
+
+def render(kubectl: Path, overlay: Path, components: Sequence[Path] = ()) -> tuple[Manifest, ...]:
+    """The objects of an overlay with components on top, as kustomize renders them.
+
+    Raises UnusableEnvironment with kustomize's words where it can't be rendered.
+    """
+    with tempfile.TemporaryDirectory(dir=overlay.parent, prefix=".render-") as folder:
+        relative = [os.path.relpath(path, folder) for path in (overlay, *components)]
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": relative[:1],
+            "components": relative[1:],
+        }
+        (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        done = subprocess.run([str(kubectl), "kustomize", folder], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnusableEnvironment(f"kubectl kustomize {overlay}: {done.stderr.strip()}")
+    return tuple(document for document in yaml.safe_load_all(done.stdout) if document)
+
+
+def digest(objects: Sequence[Manifest]) -> str:
+    """A digest of rendered objects, by which a verdict says what it judged."""
+    return f"sha256:{hashlib.sha256(yaml.safe_dump_all(objects, sort_keys=True).encode()).hexdigest()}"
+
+
+def apply(cluster: Cluster, objects: Sequence[Manifest], within: float) -> Stack:
+    """Apply objects server-side and wait until all of it is up.
+
+    Raises Failed naming the object and the reason: at once where waiting can't help, else after `within` seconds.
+    """
+    started = time.monotonic()
+    cluster.kubectl(
+        *("apply", "--server-side", "--force-conflicts", "--field-manager=shakedown", "--filename=-"),
+        stdin=yaml.safe_dump_all(objects),
+        timeout=120,
+    )
+    await_up(cluster, objects, within)
+    return Stack(tuple(objects), digest(objects), time.monotonic() - started)
+
+
+def apply_definitions(cluster: Cluster, folder: Path, within: float) -> None:
+    """Apply custom resource definitions, and wait until the API server serves them."""
+    cluster.kubectl(
+        "apply", "--server-side", "--force-conflicts", "--recursive", f"--filename={folder}", timeout=within
+    )
+    cluster.kubectl(
+        *("wait", "--for=condition=Established", "customresourcedefinitions", "--all", f"--timeout={within:g}s"),
+        timeout=within + 10,
+    )
+
+
+def await_up(cluster: Cluster, objects: Sequence[Manifest], within: float) -> None:
+    """Wait until workloads are rolled out, Jobs complete, claims bound and gateways programmed."""
+
+    def up() -> None:
+        """The whole stack is up."""
+        late = [reason for item in objects if (reason := lateness(cluster, item))]
+        if not late:
+            return
+        namespaces = sorted({item["metadata"].get("namespace", "") for item in objects} - {""})
+        found = [trouble for namespace in namespaces for trouble in troubles(cluster, namespace)]
+        hopeless = [trouble.text for trouble in found if trouble.hopeless]
+        if hopeless:
+            raise Failed(f"{late[0]}: {hopeless[0]}")
+        reasons = [trouble.text for trouble in found[:2]]
+        raise NotYet("; ".join([*late[:3], *reasons]))
+
+    eventually(up, within=within)
+
+
+def lateness(cluster: Cluster, item: Manifest) -> str:
+    """What an object still lacks to be up; empty where it lacks nothing. A Job that failed raises Failed."""
+    kind, name = item["kind"], item["metadata"]["name"]
+    if kind not in (*ROLLED_OUT, "Job", "PersistentVolumeClaim", "Gateway", "HorizontalPodAutoscaler"):
+        return ""
+    seen = cluster.get(api_path(item))
+    status = seen.get("status", {})
+    if kind in ROLLED_OUT:
+        return lateness_of_rollout(kind, name, seen)
+    if kind == "Job":
+        return lateness_of_job(name, seen)
+    if kind == "PersistentVolumeClaim":
+        return "" if status.get("phase") == "Bound" else f"claim {name} is {status.get('phase')}"
+    if kind == "HorizontalPodAutoscaler":
+        least, current = seen["spec"].get("minReplicas", 1), status.get("currentReplicas", 0)
+        return "" if current >= least else f"HPA {name} has {current} of at least {least} replicas"
+    programmed = {c["type"]: c["status"] for c in status.get("conditions", [])}.get("Programmed")
+    return "" if programmed == "True" else f"Gateway {name} is not programmed"
+
+
+def lateness_of_rollout(kind: str, name: str, seen: Manifest) -> str:
+    """How far a roll-out is, in words; empty where its latest generation is out and nothing older is left."""
+    status, spec = seen.get("status", {}), seen["spec"]
+    if status.get("observedGeneration", 0) < seen["metadata"]["generation"]:
+        return f"{kind} {name}: its latest change is not yet taken up"
+    wanted = status.get("desiredNumberScheduled", 0) if kind == "DaemonSet" else spec.get("replicas", 1)
+    updated = status.get("updatedNumberScheduled" if kind == "DaemonSet" else "updatedReplicas", 0)
+    available = status.get("numberAvailable" if kind == "DaemonSet" else "availableReplicas", 0)
+    total = status.get("currentNumberScheduled" if kind == "DaemonSet" else "replicas", 0)
+    if updated == available == total == wanted:
+        return ""
+    return f"{kind} {name}: {available} of {wanted} available, {updated} up to date, {total - updated} old"
+
+
+def lateness_of_job(name: str, seen: Manifest) -> str:
+    """Whether a Job has yet to end; raises Failed where it ended badly."""
+    conditions = {c["type"]: c for c in seen.get("status", {}).get("conditions", []) if c["status"] == "True"}
+    if "Failed" in conditions:
+        said = conditions["Failed"]
+        place = f"--namespace={seen['metadata']['namespace']}"
+        raise Failed(f"Job {name} failed: {said.get('message', '')}; see kubectl logs {place} job/{name}")
+    return "" if "Complete" in conditions else f"Job {name} has not ended"
+
+
+PLURALS = {
+    "Deployment": "deployments",
+    "StatefulSet": "statefulsets",
+    "DaemonSet": "daemonsets",
+    "Job": "jobs",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
+    "Gateway": "gateways",
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers",
+}
+
+
+def api_path(item: Manifest) -> str:
+    """Where the API server keeps an object of a kind that is waited for."""
+    version = item["apiVersion"]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    meta = item["metadata"]
+    return f"{root}/namespaces/{meta['namespace']}/{PLURALS[item['kind']]}/{meta['name']}"

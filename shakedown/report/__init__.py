@@ -1,0 +1,1 @@
+"""What a run leaves behind: verdict.json and the summary that a person reads."""

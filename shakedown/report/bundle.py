@@ -1,0 +1,52 @@
+"""reports/<run>/verdict.json: what was asked, what came out, on what cluster and clock."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from shakedown.verdict import Outcome, Promise
+
+SCHEMA_VERSION = 1
+
+
+class Verdict(BaseModel):
+    """The verdict of one run, as verdict.json holds it; times in seconds."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    started: datetime
+    seconds: float
+    profile: str
+    clock: str
+    cluster: dict[str, Any]
+    exit_code: int
+    counts: dict[Outcome, int]
+    stages: dict[str, float]
+    ended_early: str = ""
+    promises: list[Promise]
+
+
+def new_run(reports: Path) -> Path:
+    """A folder for a run that starts now; `reports/latest` points at it."""
+    folder = reports / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    folder.mkdir(parents=True)
+    beside = reports / f".latest-{os.getpid()}"
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(folder.name)
+    beside.replace(reports / "latest")
+    return folder
+
+
+def count(promises: list[Promise]) -> dict[Outcome, int]:
+    """How many promises came to each outcome."""
+    return {outcome: sum(p.outcome is outcome for p in promises) for outcome in Outcome}
+
+
+def write(folder: Path, verdict: Verdict) -> None:
+    """Put verdict.json down whole: beside, then renamed."""
+    beside = folder / "verdict.json.part"
+    beside.write_text(verdict.model_dump_json(indent=2))
+    beside.rename(folder / "verdict.json")

@@ -1,0 +1,144 @@
+"""Clients of the model server: REST and gRPC, one replica at a time or through the front door."""
+
+import os
+import re
+import select
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import requests
+
+from shakedown.cluster import Cluster
+from shakedown.cluster.access import quiet_env
+from shakedown.verdict import Failed
+
+REQUEST_S = 10.0  # the server's own limit in the manifests (--rest_api_timeout_in_ms)
+FORWARD_S = 15.0
+HTTP_PORT, GRPC_PORT = 8501, 8500
+METRICS_PATH = "/monitoring/prometheus/metrics"
+FORWARDED = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One serving pod, as the API server tells of it."""
+
+    name: str
+    uid: str
+    node: str
+    address: str
+    ready: bool
+    restarts: int
+
+
+def pods(cluster: Cluster, namespace: str, selector: str) -> list[Pod]:
+    """The pods of a workload that are not being deleted, by name."""
+    items = cluster.core.list_namespaced_pod(namespace, label_selector=selector).items
+    found = [
+        Pod(
+            name=item.metadata.name,
+            uid=item.metadata.uid,
+            node=item.spec.node_name or "",
+            address=item.status.pod_ip or "",
+            ready=any(c.type == "Ready" and c.status == "True" for c in item.status.conditions or []),
+            restarts=sum(s.restart_count for s in item.status.container_statuses or []),
+        )
+        for item in items
+        if item.metadata.deletion_timestamp is None
+    ]
+    return sorted(found, key=lambda pod: pod.name)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model server is asked: a replica through its own tunnel, or the front door.
+
+    `host` is the HTTP Host header (gRPC authority) that the front door routes by; empty for a replica.
+    """
+
+    name: str
+    rest: str
+    grpc: str
+    host: str = ""
+
+    def get(self, path: str) -> requests.Response:
+        """GET a path over REST."""
+        return requests.get(f"{self.rest}{path}", headers=self._headers(), timeout=REQUEST_S)
+
+    def post(self, path: str, body: bytes | dict[str, Any]) -> requests.Response:
+        """POST a body over REST; bytes go as they are."""
+        form: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
+        return requests.post(f"{self.rest}{path}", headers=self._headers(), timeout=REQUEST_S, **form)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Host": self.host} if self.host else {}
+
+    def status(self, model: str) -> dict[int, str]:
+        """Each version's state as the server tells it, e.g. {1: "AVAILABLE"}. Raises Failed unless it answers 200."""
+        answer = self.get(f"/v1/models/{model}")
+        if answer.status_code != 200:
+            raise Failed(f"{self.name}: status of model {model}: HTTP {answer.status_code}: {answer.text[:200]}")
+        return {int(entry["version"]): entry["state"] for entry in answer.json()["model_version_status"]}
+
+    def predict_rest(self, model: str, images: np.ndarray, *, version: int | None = None) -> np.ndarray:
+        """Predictions over REST: [n, 784] float32 in 0..1 to [n, 10]. Raises Failed unless it answers 200."""
+        at = f"/versions/{version}" if version else ""
+        answer = self.post(f"/v1/models/{model}{at}:predict", {"instances": images.tolist()})
+        if answer.status_code != 200:
+            raise Failed(f"{self.name}: REST prediction: HTTP {answer.status_code}: {answer.text[:200]}")
+        return np.asarray(answer.json()["predictions"], dtype=np.float32)
+
+
+@contextmanager
+def tunnel(cluster: Cluster, namespace: str, target: str, ports: Sequence[int]) -> Iterator[dict[int, int]]:
+    """Local ports on 127.0.0.1 that lead into one pod, whatever its network policies say: {pod's port: local port}."""
+    command = [
+        *(str(cluster.kubectl_bin), f"--kubeconfig={cluster.kubeconfig}", f"--context={cluster.context}"),
+        *("port-forward", f"--namespace={namespace}", target, *(f":{port}" for port in ports)),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=quiet_env())
+    try:
+        yield forwarded(process, target, len(ports))
+    finally:
+        process.terminate()
+        process.communicate(timeout=FORWARD_S)
+
+
+def forwarded(process: "subprocess.Popen[bytes]", target: str, count: int) -> dict[int, int]:
+    """The local ports that kubectl says it forwards. Raises Failed when it ends or says nothing for 15 s."""
+    assert process.stdout is not None  # noqa: S101 - Popen was asked for a pipe
+    deadline, said = time.monotonic() + FORWARD_S, ""
+    while len(found := {int(port): int(local) for local, port in FORWARDED.findall(said)}) < count:
+        readable, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        more = os.read(process.stdout.fileno(), 4096) if readable else b""
+        if not more:
+            process.kill()
+            _, error = process.communicate()
+            raise Failed(f"no tunnel into {target}: {error.decode().strip() or 'kubectl port-forward says nothing'}")
+        said += more.decode()
+    return found
+
+
+@contextmanager
+def replicas(cluster: Cluster, namespace: str, chosen: Sequence[Pod]) -> Iterator[dict[str, Endpoint]]:
+    """A tunnel into each of the pods: {pod's name: endpoint}."""
+    with ExitStack() as tunnels:
+        opened = {
+            pod.name: tunnels.enter_context(tunnel(cluster, namespace, f"pod/{pod.name}", (HTTP_PORT, GRPC_PORT)))
+            for pod in chosen
+        }
+        yield {
+            name: Endpoint(name, f"http://127.0.0.1:{ports[HTTP_PORT]}", f"127.0.0.1:{ports[GRPC_PORT]}")
+            for name, ports in opened.items()
+        }
+
+
+def front_door(cluster: Cluster, hostname: str) -> Endpoint:
+    """The gateway, where users' requests come in."""
+    address = f"127.0.0.1:{cluster.gateway_port}"
+    return Endpoint(f"gateway {hostname}", f"http://{address}", address, hostname)

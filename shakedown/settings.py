@@ -1,0 +1,168 @@
+"""Every tunable once: from the command line, the environment (SHAKEDOWN_*), and shakedown.toml, in this order."""
+
+import difflib
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+CONFIG_FILE = "shakedown.toml"
+OPT_IN_LABEL = "shakedown.dev/opt-in"
+
+
+class SettingsError(Exception):
+    """A setting is misspelt, or its value is not possible; the message names it and its source."""
+
+
+class Clock(StrEnum):
+    """Whose periods hold: the shipped ones, or short ones for a run at a desk."""
+
+    FAST = "fast"
+    FAITHFUL = "faithful"
+
+
+class Profile(StrEnum):
+    """How much is asked."""
+
+    SMOKE = "smoke"
+    ACCEPTANCE = "acceptance"
+    CONFORMANCE = "conformance"
+
+
+class Provider(StrEnum):
+    """Where the cluster comes from."""
+
+    KIND = "kind"
+    EXISTING = "existing"
+
+
+class Images(StrEnum):
+    """Where images come from: registries, package registries only, or whichever can be had."""
+
+    AUTO = "auto"
+    REGISTRY = "registry"
+    AIRGAP = "airgap"
+
+
+class Section(BaseModel):
+    """A part of the settings; a name that it doesn't know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Deadlines(Section):
+    """The latest that a thing may happen, in seconds on 2 cores; reached only when something is wrong."""
+
+    cluster: float = Field(120, gt=0, description="all nodes Ready, from the start of `kind create`")
+    pods: float = Field(60, gt=0, description="a small pod runs and is Ready")
+    rollout: float = Field(240, gt=0, description="the whole serving stack is rolled out")
+    deletion: float = Field(90, gt=0, description="deleted objects are gone")
+    packet: float = Field(3, gt=0, description="a packet arrives, or is known not to")
+
+
+class Objectives(Section):
+    """What users were promised."""
+
+    nodes_ready: float = Field(60, gt=0, description="seconds from `kind create` to all nodes Ready, images built")
+    refusal: float = Field(1.0, gt=0, description="seconds within which the seal refuses a packet")
+
+
+class Deployment(Section):
+    """The names of what is verified, as the manifests spell them."""
+
+    namespace: str = "model-serving"
+    workload: str = "tensorflow-serving"
+    service: str = "tensorflow-serving"
+    model: str = "digits"
+    hostname: str = "digits.test"
+
+
+class Settings(BaseSettings):
+    """All settings of a run."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="SHAKEDOWN_", env_nested_delimiter="__", toml_file=CONFIG_FILE
+    )
+
+    profile: Profile = Profile.ACCEPTANCE
+    clock: Clock | None = Field(None, description="fast, but faithful where the profile is conformance")
+    images: Images = Images.AUTO
+    cluster_provider: Provider = Provider.KIND
+    kube_context: str = Field("", description="of an existing cluster; never taken from the kubeconfig's current one")
+    gateway_port: int = Field(0, ge=0, le=65535, description="on 127.0.0.1; 0 chooses a free one")
+    deadlines: Deadlines = Deadlines()
+    objectives: Objectives = Objectives()
+    deployment: Deployment = Deployment()
+
+    @property
+    def pace(self) -> Clock:
+        """The clock that holds: the one that was asked for, else the profile's."""
+        return self.clock or (Clock.FAITHFUL if self.profile is Profile.CONFORMANCE else Clock.FAST)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic names it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options win over the environment, and that over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load(options: dict[str, Any], environment: dict[str, str]) -> Settings:
+    """The settings of a run.
+
+    `options` holds what the command line named (None: not named). Raises SettingsError for a name that doesn't
+    exist, with the nearest that does, and for a value that is not possible.
+    """
+    refuse_unknown_variables(environment)
+    try:
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("; ".join(explain(dict(e)) for e in error.errors())) from error
+    except ValueError as error:  # the TOML doesn't parse
+        raise SettingsError(f"{CONFIG_FILE}: {error}") from error
+    if settings.cluster_provider is Provider.EXISTING and not settings.kube_context:
+        raise SettingsError("--cluster-provider existing needs --kube-context NAME: no cluster is guessed")
+    if settings.kube_context and settings.cluster_provider is Provider.KIND:
+        raise SettingsError("--kube-context goes with --cluster-provider existing; kind makes a context of its own")
+    return settings
+
+
+def names(model: type[BaseModel]) -> list[str]:
+    """Every setting's full name, with a dot between section and name."""
+    found = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found += [f"{name}.{rest}" for rest in names(inner)]
+        found.append(name)
+    return found
+
+
+def nearest(name: str) -> str:
+    """A hint at the setting that was perhaps meant."""
+    close = difflib.get_close_matches(name, names(Settings), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(names(Settings)))}"
+
+
+def explain(error: dict[str, Any]) -> str:
+    """One line on one thing that pydantic refused."""
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"there is no setting {name!r} (shakedown.toml or option){nearest(name)}"
+    return f"{name} = {error['input']!r}: {error['msg']}"
+
+
+def refuse_unknown_variables(environment: dict[str, str]) -> None:
+    """Raise SettingsError for a SHAKEDOWN_ variable that sets nothing."""
+    known = {f"SHAKEDOWN_{name.replace('.', '__')}".upper() for name in names(Settings)} | {"SHAKEDOWN_CACHE"}
+    for variable in environment:
+        if variable.upper().startswith("SHAKEDOWN_") and variable.upper() not in known:
+            close = difflib.get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise SettingsError(f"environment variable {variable} sets nothing{hint}")

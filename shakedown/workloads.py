@@ -1,0 +1,71 @@
+"""How the pods of a namespace are doing, in words that name the object, the reason, and what to do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from shakedown.cluster import Cluster
+
+# reasons that no waiting cures in a sealed cluster, and what to look at
+HOPELESS = {
+    "ErrImagePull": "the image can't be pulled: check its name and tag, and that it was delivered to the nodes",
+    "ImagePullBackOff": "the image can't be pulled: check its name and tag, and that it was delivered to the nodes",
+    "ErrImageNeverPull": "the image is not on the node and may not be pulled",
+    "InvalidImageName": "the image's name is not valid",
+    "CreateContainerConfigError": "a ConfigMap, Secret or key that the container names is missing",
+    "CreateContainerError": "the container can't be made: check command, mounts and securityContext",
+}
+CRASHES = 3  # restarts after which a start-up isn't merely slow
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps one pod from being Ready; `hopeless` where waiting won't help."""
+
+    pod: str
+    text: str
+    hopeless: bool
+
+
+def troubles(cluster: Cluster, namespace: str, selector: str = "") -> list[Trouble]:
+    """What keeps pods of a namespace from being Ready; pods that ended well are no trouble."""
+    pods = cluster.core.list_namespaced_pod(namespace, label_selector=selector).items
+    return [trouble for pod in pods if pod.metadata.deletion_timestamp is None for trouble in troubles_of(pod)]
+
+
+def troubles_of(pod: Any) -> Iterator[Trouble]:  # noqa: ANN401 - the client ships no types
+    """What keeps one pod from being Ready."""
+    name, conditions = pod.metadata.name, {c.type: c for c in pod.status.conditions or []}
+    scheduled, ready = conditions.get("PodScheduled"), conditions.get("Ready")
+    if pod.status.phase == "Succeeded" or (ready and ready.status == "True"):
+        return
+    if pod.status.phase == "Failed":
+        yield Trouble(
+            name, f"pod {name} failed: {pod.status.reason or ''} {pod.status.message or ''}".strip(), hopeless=True
+        )
+    elif scheduled and scheduled.status == "False":
+        yield Trouble(name, f"pod {name} can't be scheduled: {scheduled.message}", hopeless=False)
+    statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+    found = [trouble for status in statuses if (trouble := trouble_of_container(name, status))]
+    yield from found
+    if not statuses and not (scheduled and scheduled.status == "False"):
+        yield Trouble(name, f"pod {name} is being started on {pod.spec.node_name}", hopeless=False)
+
+
+def trouble_of_container(pod: str, status: Any) -> Trouble | None:  # noqa: ANN401 - the client ships no types
+    """What is wrong with one container, if anything is."""
+    waiting, ended, before = status.state.waiting, status.state.terminated, status.last_state.terminated
+    where = f"container {status.name} of pod {pod}"
+    if waiting and waiting.reason in HOPELESS:
+        return Trouble(pod, f"{where}: {waiting.reason}: {waiting.message}; {HOPELESS[waiting.reason]}", hopeless=True)
+    last = ended or before
+    if last and last.exit_code != 0:
+        why = f"{last.reason}, exit code {last.exit_code}"
+        hint = "; raise its memory limit" if last.reason == "OOMKilled" else f"; see kubectl logs --previous {pod}"
+        text = f"{where} ended {status.restart_count or 1} times: {why}{hint}"
+        return Trouble(pod, text, hopeless=(status.restart_count or 0) >= CRASHES)
+    if waiting:
+        return Trouble(pod, f"{where} waits: {waiting.reason} {waiting.message or ''}".strip(), hopeless=False)
+    if status.state.running and not status.ready:
+        return Trouble(pod, f"{where} runs but is not Ready", hopeless=False)
+    return None

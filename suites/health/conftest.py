@@ -1,0 +1,51 @@
+"""Fixtures of the health suite: pods that probe the cluster's network from where users' pods would."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fixtures.run import Run
+from shakedown.cluster import Cluster, Node
+from shakedown.lab import Places, lab
+from shakedown.settings import Deadlines
+from shakedown.wait import NotYet, eventually
+
+LAB = "shakedown-lab"
+
+
+@pytest.fixture(scope="session")
+def workers(cluster: Cluster) -> list[Node]:
+    """The nodes that take workloads."""
+    return [node for node in cluster.nodes() if not node.control_plane]
+
+
+@pytest.fixture(scope="session")
+def places(cluster: Cluster, workers: list[Node], deadlines: Deadlines, run: Run) -> Iterator[Places]:
+    """A lab whose pods stand on both workers."""
+    run.namespaces.append(LAB)
+    with lab(cluster, LAB, within=deadlines.deletion) as opened:
+        server = opened.start("server", workers[0].name, within=deadlines.pods)
+        near = opened.start("near", workers[0].name, within=deadlines.pods)
+        far = opened.start("far", workers[1].name, within=deadlines.pods)
+        opened.apply([service("server", {"probe": "server"}), service("nobody", {"probe": "nobody"})])
+        made = Places(opened, server, near, far)
+        eventually(lambda: answers_everywhere(made), within=deadlines.pods, awaited="every node routes the Service")
+        yield made
+
+
+def answers_everywhere(places: Places) -> None:
+    """Raise NotYet unless every pod reaches the new Service: each node's kube-proxy takes up to a second to learn it."""
+    for pod in ("server", "near", "far"):
+        reach = places.lab.connect(pod, "server", 80, 2)
+        if not reach.reached:
+            raise NotYet(f"from {pod}: {reach.said}")
+
+
+def service(name: str, selector: dict[str, str]) -> dict[str, object]:
+    """A Service on port 80 for pods of the lab; one that selects nobody has no endpoints."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": selector, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+    }
