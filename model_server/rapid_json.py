@@ -232,7 +232,7 @@ def not_finite_text(value: float) -> str:
     return "NaN" if math.isnan(value) else "-Infinity" if value < 0 else "Infinity"
 
 
-def scalar_text(value: object) -> str:
+def scalar_text(value: object) -> str:  # noqa: PLR0911  # one return per JSON type
     """A value that holds no others."""
     match value:
         case dict():

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import DecodeError
 from tensorflow.python.framework import errors_impl
@@ -50,7 +51,7 @@ def warm_up(servable: Servable) -> bool:
 async def replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
     """Run one logged request as if a client had sent it."""
     kind = log.WhichOneof("log_type")
-    request = getattr(log, kind).request if kind else None
+    request: Any = getattr(log, kind).request if kind else None
     if kind == "predict_log":
         signature = inference.predict_signature(servable, request.model_spec.signature_name)
         await inference.predict(Runner.alone, servable, signature, request.inputs, request.output_filter)

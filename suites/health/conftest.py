@@ -27,16 +27,16 @@ def places(cluster: Cluster, workers: list[Node], deadlines: Deadlines, run: Run
         server = opened.start("server", workers[0].name, within=deadlines.pods)
         near = opened.start("near", workers[0].name, within=deadlines.pods)
         far = opened.start("far", workers[1].name, within=deadlines.pods)
-        opened.apply([service("server", {"probe": "server"}), service("nobody", {"probe": "nobody"})])
+        opened.apply([service("front", {"probe": "server"}), service("nobody", {"probe": "nobody"})])
         made = Places(opened, server, near, far)
         eventually(lambda: answers_everywhere(made), within=deadlines.pods, awaited="every node routes the Service")
         yield made
 
 
 def answers_everywhere(places: Places) -> None:
-    """Raise NotYet unless every pod reaches the new Service: each node's kube-proxy takes up to a second to learn it."""
+    """Raise NotYet unless every pod reaches the new Service: kube-proxy takes a second to learn it."""
     for pod in ("server", "near", "far"):
-        reach = places.lab.connect(pod, "server", 80, 2)
+        reach = places.lab.connect(pod, "front", 80, 2)
         if not reach.reached:
             raise NotYet(f"from {pod}: {reach.said}")
 

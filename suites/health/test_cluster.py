@@ -69,7 +69,7 @@ def test_every_kubelet_gives_metrics(cluster: Cluster, evidence: Evidence) -> No
 def test_names_resolve_short_and_full(places: Places, evidence: Evidence) -> None:
     """A pod finds a Service by its short name, by namespace and by its full name."""
     namespace = places.lab.namespace
-    names = ["server", f"server.{namespace}", f"server.{namespace}.svc.cluster.local", "kubernetes.default"]
+    names = ["front", f"front.{namespace}", f"front.{namespace}.svc.cluster.local", "kubernetes.default"]
     failed = [
         f"{name} from {pod}: {reach.said}"
         for name in names
@@ -97,7 +97,7 @@ def test_pods_reach_each_other_on_one_node_and_across_nodes(places: Places, evid
         "beside it": places.lab.connect("near", places.server.address, 8080, 3),
         "across nodes": places.lab.connect("far", places.server.address, 8080, 3),
         "back across": places.lab.connect("server", places.far.address, 8080, 3),
-        "itself through its Service": places.lab.connect("server", "server", 80, 3),
+        "itself through its Service": places.lab.connect("server", "front", 80, 3),
     }
     failed = [f"{path}: {reach.said}" for path, reach in paths.items() if not reach.reached]
     assert not failed, "; ".join(failed)
@@ -106,11 +106,11 @@ def test_pods_reach_each_other_on_one_node_and_across_nodes(places: Places, evid
 
 def test_service_reaches_its_pod_by_cluster_ip(cluster: Cluster, places: Places, evidence: Evidence) -> None:
     """A Service's cluster address leads to its pod, from both workers and by HTTP."""
-    address = cluster.core.read_namespaced_service("server", places.lab.namespace).spec.cluster_ip
+    address = cluster.core.read_namespaced_service("front", places.lab.namespace).spec.cluster_ip
     reached = [places.lab.connect(pod, address, 80, 3) for pod in ("near", "far")]
     failed = [f"{address}: {reach.said}" for reach in reached if not reach.reached]
     assert not failed, "; ".join(failed)
-    path = f"/api/v1/namespaces/{places.lab.namespace}/services/server:80/proxy/hostname"
+    path = f"/api/v1/namespaces/{places.lab.namespace}/services/front:80/proxy/hostname"
     assert cluster.text(path).strip() == "server"
     evidence(f"{address} answered as pod 'server' from {len(reached)} pods and through the API server")
 

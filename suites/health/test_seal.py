@@ -41,7 +41,7 @@ def test_service_without_endpoints_is_refused_at_once(
     assert not reach.reached
     assert reach.said.startswith("REFUSED")
     assert reach.seconds <= objectives.refusal
-    assert places.lab.connect("near", "server", 80, 3).reached, "the same way to a Service with endpoints"
+    assert places.lab.connect("near", "front", 80, 3).reached, "the same way to a Service with endpoints"
     evidence(f"refused in {reach.seconds:.2f} s ({reach.said}); a Service with endpoints answers")
 
 
