@@ -82,6 +82,18 @@ def airgapped(names: tuple[str, ...], reason: str, clock: "Clock") -> TestBed:
     )
 
 
+def missing(names: Iterable[str]) -> str:
+    """What the offline build still lacks, in a clause; empty when all of it is in the cache."""
+    try:
+        with cache.nothing_built():
+            golang.build_program(programs.KIND)
+            built = images.ensure([*(recipe.name for recipe in images.SYSTEM), *names])
+            seed.ensure(node.build().name, built)
+    except cache.NotBuiltError as lacking:
+        return str(lacking)
+    return ""
+
+
 def pulled(names: tuple[str, ...], reason: str, clock: "Clock") -> TestBed:
     """Upstream's images; kind and kubectl still come from Go modules, which pin them."""
     kind = clock.measure("kind", lambda: golang.build_program(programs.KIND))

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import platformdirs
@@ -16,6 +19,23 @@ from airgap.progress import say, step
 
 class BuildError(Exception):
     """A build step failed; the message names the step and says what to do."""
+
+
+class NotBuiltError(BuildError):
+    """The artefact isn't there, and nothing may be built now."""
+
+
+building_allowed: ContextVar[bool] = ContextVar("building_allowed", default=True)
+
+
+@contextmanager
+def nothing_built() -> Iterator[None]:
+    """Inside, an artefact that isn't there raises NotBuiltError instead of being built."""
+    token = building_allowed.set(False)
+    try:
+        yield
+    finally:
+        building_allowed.reset(token)
 
 
 def root() -> Path:
@@ -48,11 +68,14 @@ def artefact(
 
     `build` gets an empty folder beside the final one, which is renamed into place only when it returns: an
     interrupted build leaves no half artefact. Two runs at once build it once; the second waits and says so.
-    Older artefacts of the same name are left for `make clean`.
+    Older artefacts of the same name are left for `make clean`, which goes by the time of the last use.
     """
     final = root() / f"{name}-{key_of(recipe)}"
     if final.is_dir():
+        os.utime(final)
         return final
+    if not building_allowed.get():
+        raise NotBuiltError(f"{name} is not in the cache: `make images` builds it")
     lock = FileLock(root() / f".{name}.lock")
     if lock_is_taken(lock):
         say(f"{name}: another run is building it, waiting")
@@ -82,3 +105,13 @@ def lock_is_taken(lock: FileLock) -> bool:
         return True
     lock.release()
     return False
+
+
+def artefacts() -> dict[str, list[Path]]:
+    """All artefacts by name, the one used last first."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(root().iterdir(), key=lambda path: path.stat().st_mtime, reverse=True):
+        match = re.fullmatch(r"([^.].*)-[0-9a-f]{12}", path.name)
+        if match and path.is_dir():
+            found.setdefault(match[1], []).append(path)
+    return found

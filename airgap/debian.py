@@ -28,8 +28,16 @@ def base(name: str, packages: Sequence[str], expect_s: float) -> Layer:
         downloads = cache.root() / "debs"
         downloads.mkdir(exist_ok=True)
         command: list[str | Path] = [
-            # in a mount namespace of its own: what debootstrap mounts goes away with it, however it ends
-            *("unshare", "--mount", host.find("debootstrap") or "debootstrap", "--variant=minbase"),
+            # in namespaces of its own: what debootstrap mounts and starts goes away with it, however it ends
+            *(
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                host.find("debootstrap") or "debootstrap",
+                "--variant=minbase",
+            ),
             *(f"--cache-dir={downloads}", f"--include={','.join(packages)}", SUITE),
         ]
         run([*command, folder, *mirror()], what="debootstrap")

@@ -7,6 +7,7 @@ from airgap import cache, debian, golang, programs
 from airgap.docker import load_image
 from airgap.layers import Image, layer
 
+REPOSITORY = "shakedown/node"
 HERE = Path(__file__).parent / "node"
 PACKAGES = (
     *("ca-certificates", "conntrack", "containerd", "containernetworking-plugins", "dbus", "ebtables", "ethtool"),
@@ -30,19 +31,24 @@ ENTRYPOINT = ("/usr/local/bin/entrypoint", "/lib/systemd/systemd")
 
 def ensure() -> str:
     """The name of the node image, which the engine has afterwards. Needs root. Raises BuildError."""
+    image = build()
+    load_image(image)
+    return image.name
+
+
+def build() -> Image:
+    """The node image, in the cache. Needs root. Raises BuildError."""
     base = debian.base("debian-node", PACKAGES, 130)
     kubernetes = golang.build_program(programs.KUBERNETES)
     recipe = {"files": cache.files_digest(HERE), "kubernetes": kubernetes.name, "masked": MASKED, "to": FILES}
     node = layer("node", recipe, lambda tree: fill(tree, kubernetes))
-    image = Image(
-        f"shakedown/node:{programs.KUBERNETES_VERSION}-{cache.key_of({'layers': [base.digest, node.digest]})}",
+    return Image(
+        f"{REPOSITORY}:{programs.KUBERNETES_VERSION}-{cache.key_of({'layers': [base.digest, node.digest]})}",
         (base, node),
         ENTRYPOINT,
         env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container": "docker"},
         options={"StopSignal": "SIGRTMIN+3"},
     )
-    load_image(image)
-    return image.name
 
 
 def fill(tree: Path, kubernetes: Path) -> None:

@@ -1,6 +1,7 @@
 """Child processes of a build: output kept for the error message, the whole process group ended on interruption."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -26,9 +27,11 @@ def run(
     Raises BuildError, with `what` was tried and the output's last lines, when it fails, takes longer than
     `timeout_s`, or can't be started. `env` adds to the environment. Whatever interrupts the wait ends the whole group.
     """
+    if not shutil.which(command[0]):
+        raise BuildError(f"{what}: the program {command[0]} is missing")
     try:
         child = subprocess.Popen(
-            [str(part) for part in command],
+            [*mortal(), *(str(part) for part in command)],
             cwd=cwd,
             env={**os.environ, **(env or {})},
             stdin=stdin,
@@ -38,8 +41,8 @@ def run(
             errors="replace",
             start_new_session=True,
         )
-    except FileNotFoundError as error:
-        raise BuildError(f"{what}: the program {command[0]} is missing") from error
+    except OSError as error:
+        raise BuildError(f"{what}: {error}") from error
     try:
         out, err = child.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
@@ -49,6 +52,11 @@ def run(
     if child.returncode:
         raise BuildError(f"{what} failed (exit {child.returncode}):\n{tail(err or out)}")
     return out
+
+
+def mortal() -> list[str]:
+    """A prefix that ends a child when this process is killed outright and can't do it itself."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def end_group(child: subprocess.Popen[Any]) -> None:

@@ -28,7 +28,10 @@ START_S = 30.0  # measured: 1 s
 
 
 def ensure(node_image: str, images: Sequence[Image]) -> Path:
-    """A folder to be had as containerd's /var/lib/containerd, with all of the images unpacked. Raises BuildError."""
+    """A folder to be had as containerd's /var/lib/containerd, with all of the images unpacked. Raises BuildError.
+
+    `node_image` is the name of a node image that the engine has; its containerd does the work.
+    """
     wanted = {image.name: image.id() for image in images}
 
     def build(folder: Path) -> None:

@@ -1,0 +1,100 @@
+"""`python -m airgap`: build everything ahead of a run, look at what there is, tidy up."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from airgap import bed, cache, engine, images, tidy
+from airgap.cache import BuildError
+from airgap.progress import say
+
+EXIT_INTERRUPTED = 130  # as a shell reports a program that SIGINT ended
+EXIT_TERMINATED = 143  # the same for SIGTERM
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 done, 1 it failed and said why, 130 and 143 interrupted."""
+    signal.signal(signal.SIGTERM, terminate)
+    options = parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except BuildError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; what was finished is kept, the next run goes on from there")
+        return EXIT_INTERRUPTED
+
+
+def terminate(_signal: int, _frame: FrameType | None) -> None:
+    """End like an interrupted program, so that children end and half artefacts go."""
+    sys.exit(EXIT_TERMINATED)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m airgap", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    build = commands.add_parser("images", help="build or pull everything that a run needs")
+    build.add_argument("--images", choices=["auto", "airgap", "registry"], default="auto", dest="mode")
+    build.set_defaults(command=build_images)
+
+    ready = commands.add_parser("ready", help="exit 0 if all of the offline build is in the cache, 1 if not")
+    ready.set_defaults(command=is_ready)
+
+    start = commands.add_parser("engine", help="see to it that a Docker engine answers")
+    start.add_argument("--stop", action="store_true", help="end the engine that this project started")
+    start.set_defaults(command=start_or_stop_engine)
+
+    show = commands.add_parser("list", help="what is in the cache")
+    show.set_defaults(command=list_artefacts)
+
+    clean = commands.add_parser("clean", help="remove kept clusters and what is out of date")
+    clean.add_argument("--all", action="store_true", help="remove the engine's data and the whole cache too")
+    clean.set_defaults(command=lambda options: tidy.clean(everything=options.all))
+    return top
+
+
+def build_images(options: argparse.Namespace) -> int:
+    """Everything that a run needs, and what it took."""
+    made = bed.ensure(options.mode, [recipe.name for recipe in images.EXTRAS])
+    print(f"images: {made.mode}, {made.reason}")
+    print(f"node image {made.node_image}")
+    for name in made.images:
+        print(f"image {name}")
+    for stage, seconds in made.stage_seconds.items():
+        print(f"{seconds:8.1f} s  {stage}")
+    return list_artefacts(options) if made.mode == "airgap" else 0
+
+
+def is_ready(_options: argparse.Namespace) -> int:
+    """Whether nothing needs building."""
+    missing = bed.missing([recipe.name for recipe in images.EXTRAS])
+    say(f"not ready: {missing}" if missing else "ready: nothing needs building")
+    return 1 if missing else 0
+
+
+def start_or_stop_engine(options: argparse.Namespace) -> int:
+    """The engine, started or stopped."""
+    if options.stop:
+        engine.stop()
+    else:
+        print(f"Docker engine {engine.ensure()} answers")
+    return 0
+
+
+def list_artefacts(_options: argparse.Namespace) -> int:
+    """Each artefact's size, the newest of each name first."""
+    sizes = tidy.sizes()
+    for path, size in sizes.items():
+        print(f"{size / 1e6:10.1f} MB  {path.name}")
+    print(f"{sum(sizes.values()) / 1e6:10.1f} MB  in {cache.root()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
