@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -96,6 +97,14 @@ def render(kustomization: Path) -> str:
     return done.stdout
 
 
+def with_components(folder: Path, overlay: Path, *components: Path) -> Path:
+    """An empty folder, made a kustomization of an overlay with components on top."""
+    resource, *rest = (os.path.relpath(path, folder.resolve()) for path in (overlay.resolve(), *components))
+    document = {"resources": [resource], "components": rest}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    return folder
+
+
 def parse(text: str, source: str) -> Iterator[tuple[Tree, str]]:
     """The objects of a multi-document text, lists taken apart, each with its place. Raises BadInput."""
     try:
@@ -128,6 +137,9 @@ def _objects(document: Json, where: str) -> Iterator[tuple[Tree, str]]:
         raise BadInput(f"{where}: {kind} and not an object; each document needs apiVersion, kind and metadata")
     if "jobs" in document and ("on" in document or True in document):
         name = Path(where.rpartition(":")[0]).name
+        document = {
+            "on" if key is True else str(key): value for key, value in document.items()
+        }  # YAML 1.1 reads `on` so
         yield {"apiVersion": "github.com/v1", "kind": "Workflow", "metadata": {"name": name}, "spec": document}, where
         return
     for field in ("apiVersion", "kind"):

@@ -1,0 +1,1 @@
+"""Seeded defects, and the runner that scores the suites by them."""

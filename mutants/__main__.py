@@ -1,0 +1,60 @@
+"""`python -m mutants static | mechanical | live`: score the suites by the defects that they catch."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from airgap.cache import BuildError
+from mutants import mechanical, score
+from mutants.bench import NotGreen, bench
+from mutants.catalogue import CatalogueError, read
+from shakedown.lint.load import BadInput
+
+REPORTS = Path(__file__).parents[1] / "reports"
+
+
+def main() -> int:
+    """0 where every defect is caught as it should be, 1 where one is not, 2 where nothing could be scored."""
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("what", choices=["static", "mechanical", "live"])
+    commands = {"static": static, "mechanical": mechanically, "live": live}
+    try:
+        return commands[parser.parse_args().what]()
+    except (NotGreen, CatalogueError, BadInput, BuildError) as error:
+        print(f"nothing was scored: {error}", file=sys.stderr)
+        return 2
+
+
+def static() -> int:
+    """Judge the baseline and every static mutant."""
+    started = time.monotonic()
+    ground = bench()
+    ground.require_green()
+    results = [score.judge_mutant(mutant, ground) for mutant in read("static")]
+    idle = score.unjudged(ground)
+    seconds = time.monotonic() - started
+    score.write(results, ground, seconds, REPORTS / "mutation.json")
+    print("\n".join(score.report(results, idle, seconds)))
+    return int(bool(idle) or score.raw_score(results) < 100)
+
+
+def mechanically() -> int:
+    """Mutate every field mechanically; a survivor that nobody has judged is red."""
+    ground = bench()
+    ground.require_green()
+    outcome = mechanical.run(ground)
+    print("\n".join(mechanical.report(outcome)))
+    mechanical.write(outcome, REPORTS / "mutation-mechanical.json")
+    return int(bool(outcome.unjudged or outcome.stale))
+
+
+def live() -> int:
+    """Run the live mutants on the cluster of the current run."""
+    from mutants import live as cluster  # noqa: PLC0415  # the other commands need no cluster
+
+    return cluster.run(read("live"), REPORTS / "mutation-live.json")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
