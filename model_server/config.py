@@ -62,15 +62,8 @@ def models(flags: Flags) -> model_server_config_pb2.ModelServerConfig:
 
 
 def batching(flags: Flags) -> Batching | None:
-    """The batching parameters, or None where batching is off.
-
-    Raises StatusError for a parameters file without the flag, or sizes that contradict each other.
-    """
+    """The batching parameters, or None where batching is off; raises StatusError where they contradict themselves."""
     if not flags.enable_batching:
-        if flags.batching_parameters_file:
-            raise invalid(
-                "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
-            )
         return None
     if not flags.batching_parameters_file:
         return Batching()

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model_server.status import invalid
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -83,6 +85,18 @@ def value_of(name: str, kind: object, text: str) -> object:
         return int(text)
     except ValueError as error:
         raise BadFlagError(f"Couldn't interpret value {text} for flag {name}.") from error
+
+
+def check(flags: Flags) -> None:
+    """Raise StatusError for flags that contradict each other."""
+    if not flags.port and not flags.grpc_socket_path:
+        raise invalid("server_options.grpc_port is not set.")
+    if not flags.model_base_path and not flags.model_config_file:
+        raise invalid("Both server_options.model_base_path and server_options.model_config_file are empty!")
+    if flags.batching_parameters_file and not flags.enable_batching:
+        raise invalid(
+            "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
+        )
 
 
 def usage() -> str:

@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import version
 
 from model_server import slim
-from model_server.flags import BadFlagError, parse, usage
+from model_server.flags import BadFlagError, check, parse, usage
 from model_server.log import say
 from model_server.status import StatusError
 
@@ -30,10 +30,11 @@ def main(arguments: list[str]) -> int:
     if parsed.unknown:
         print(f"unknown argument: {parsed.unknown}\n{usage()}", flush=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    slim.install()
-    from model_server import server  # noqa: PLC0415  # it takes seconds, and wrong flags should not
-
     try:
+        check(parsed.flags)
+        slim.install()
+        from model_server import server  # noqa: PLC0415  # it takes seconds, and wrong flags should not
+
         server.run(parsed.flags)
     except StatusError as error:
         say(f"Failed to start server. Error: {error}")

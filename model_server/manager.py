@@ -179,10 +179,10 @@ class Manager:
         for version in sorted(wanted, reverse=True):
             if version not in self.available.get(name, {}) and not self.failed(name, version):
                 self.load(name, version, wanted[version])
-        serving = self.available.get(name, {})
-        if wanted and not any(version in serving for version in wanted):
+        serving = set(self.available.get(name, {}))  # the numbers only: a servable is freed once nobody refers to it
+        if wanted and not serving & set(wanted):
             return
-        for version in sorted(set(serving) - set(wanted)):
+        for version in sorted(serving - set(wanted)):
             self.unload(name, version)
 
     def failed(self, name: str, version: int) -> bool:

@@ -25,7 +25,6 @@ GRPC_LIMITS = (("grpc.max_receive_message_length", 2**31 - 1), ("grpc.max_send_m
 
 def run(flags: Flags) -> None:
     """Serve until the process is killed; raises StatusError where the server can't start."""
-    check(flags)
     models = config.models(flags)
     batching = config.batching(flags)
     path_of_metrics = config.prometheus_path(flags)
@@ -42,14 +41,6 @@ def run(flags: Flags) -> None:
     start_manager_threads(manager, flags)
     loop.run_until_complete(open_ports(flags, manager, runner, path_of_metrics, credentials))
     loop.run_forever()
-
-
-def check(flags: Flags) -> None:
-    """Raise StatusError for flags that contradict each other."""
-    if not flags.port and not flags.grpc_socket_path:
-        raise invalid("server_options.grpc_port is not set.")
-    if not flags.model_base_path and not flags.model_config_file:
-        raise invalid("Both server_options.model_base_path and server_options.model_config_file are empty!")
 
 
 def start_manager_threads(manager: Manager, flags: Flags) -> None:
