@@ -17,9 +17,20 @@ def docker(*arguments: str | Path, what: str) -> str:
     return run(["docker", *arguments], what=what).strip()
 
 
+def has_image(name: str) -> bool:
+    """Whether the engine has an image of this name. Raises BuildError when the engine doesn't answer."""
+    try:
+        docker("image", "inspect", name, what="asking the engine for an image")
+    except BuildError as error:
+        if "No such image" not in str(error):
+            raise
+        return False
+    return True
+
+
 def load_image(image: Image) -> None:
     """Give the engine the image, unless it has it."""
-    if docker("image", "ls", "--quiet", image.name, what="asking the engine for its images"):
+    if has_image(image.name):
         return
     with step(f"loading {image.name} into the engine", 20):
         feed(["docker", "load", "--quiet"], [image], what=f"loading {image.name} into the engine")

@@ -36,46 +36,49 @@ def ensure() -> str:
 
     Raises BuildError when none answers and none can be started; the message says what to do.
     """
-    version = answering()
-    if version:
-        return version
+    try:
+        return ask()
+    except BuildError as error:
+        reason = str(error).splitlines()[-1].strip()
     if os.environ.get("DOCKER_HOST"):
-        raise BuildError(f"no Docker engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}: start it, or unset it")
-    host.require_root("no Docker engine answers, and starting one")
+        raise BuildError(
+            f"no Docker engine at DOCKER_HOST={os.environ['DOCKER_HOST']} ({reason}): start it, or unset it"
+        )
+    host.require_root(f"no Docker engine answers ({reason}), and starting one")
     with FileLock(cache.root() / ".engine.lock"):
         host.require_disk(folder(), DISK_GIB, "a Docker engine")
         host.require_programs(PROGRAMS)
         return answering() or start()
 
 
+def ask() -> str:
+    """The version of the engine that answers the docker client. Raises BuildError when none does."""
+    command = [host.find("docker") or "docker", "version", "--format", "{{.Server.Version}}"]
+    return run(command, what="asking the Docker engine", timeout_s=ANSWER_S).strip()
+
+
 def answering() -> str | None:
-    """The version of the engine that answers the docker client, None if there is neither engine nor client."""
+    """The version of the engine that answers, None if none does."""
     try:
-        said = run(
-            [host.find("docker") or "docker", "version", "--format", "{{.Server.Version}}"],
-            what="asking the Docker engine",
-            timeout_s=ANSWER_S,
-        )
+        return ask()
     except BuildError:
         return None
-    return said.strip() or None
 
 
 def start() -> str:
     """Start Debian's engine so that it outlives this run, and wait until it answers."""
-    if not running():
-        launch()
+    child = None if running() else launch()
     with step("starting the Docker engine", 6):
-        return await_answer()
+        return await_answer(child)
 
 
-def launch() -> None:
+def launch() -> subprocess.Popen[bytes]:
     """Start dockerd detached, its pid in its pid file."""
     pid_file().unlink(missing_ok=True)  # of an engine that was killed: dockerd would take its number for a running one
     config = folder() / "daemon.json"
     config.write_text(json.dumps(configuration(), indent=1))
     with (folder() / "log").open("w") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             [
                 *(host.find("dockerd") or "dockerd", "--config-file", config, "--data-root", folder() / "data"),
                 *("--pidfile", pid_file(), "-H", "unix:///var/run/docker.sock"),
@@ -87,19 +90,19 @@ def launch() -> None:
         )
 
 
-def await_answer() -> str:
-    """The engine's version once it answers; BuildError with the end of its log when it doesn't."""
+def await_answer(child: subprocess.Popen[bytes] | None) -> str:
+    """The engine's version once it answers; BuildError with the end of its log when it ends or takes too long."""
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and (child is None or child.poll() is None):
         version = answering()
         if version:
             return version
         time.sleep(0.5)
     log = folder() / "log"
-    raise BuildError(
-        f"the Docker engine did not answer within {START_S:.0f} s; the end of {log}:\n"
-        + tail(log.read_text(errors="replace"))
+    ended = (
+        f"ended (exit {child.returncode})" if child and child.returncode else f"did not answer within {START_S:.0f} s"
     )
+    raise BuildError(f"the Docker engine {ended}; the end of {log}:\n{tail(log.read_text(errors='replace'))}")
 
 
 def configuration() -> dict[str, object]:

@@ -1,14 +1,27 @@
 """Upstream's images by pinned tag, pulled by the engine. The clusters get them with `kind load`."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
+from airgap import cache
 from airgap.cache import BuildError
-from airgap.docker import docker, pull
-from airgap.programs import KUBERNETES_VERSION, PAUSE_VERSION
+from airgap.docker import docker, has_image, pull
+from airgap.programs import PAUSE_VERSION
+from models.build import bundle
 
-NODE_IMAGE = f"kindest/node:{KUBERNETES_VERSION}"
+NODE_IMAGE = "kindest/node:v1.34.3"  # the newest 1.34 that kind's project has published
 PROBE_IMAGE = f"registry.k8s.io/pause:{PAUSE_VERSION}"  # 0.3 MB: the least that shows whether images can be pulled
 PROBE_S = 8.0
+TOOLS = "docker.io/library/busybox:1.36.1"
+MODELS = "docker.io/shakedown/digits-models:1"
+# what stands in for these offline; the trained models are nobody's but this project's
+UPSTREAM = {
+    "docker.io/shakedown/model-server:1": "docker.io/tensorflow/serving:2.19.1",
+    "docker.io/shakedown/busybox:1.35": TOOLS,
+}
 
 
 def refusal() -> str | None:
@@ -21,9 +34,24 @@ def refusal() -> str | None:
 
 
 def ensure(names: Iterable[str]) -> tuple[str, ...]:
-    """Pull the images that the engine lacks. Raises BuildError that names the image and the engine's reason."""
-    names = tuple(dict.fromkeys(names))
-    for name in (NODE_IMAGE, *names):
-        if not docker("image", "ls", "--quiet", name, what="asking the engine for its images"):
-            pull(name)
-    return names
+    """The images that the engine has afterwards in place of these. Raises BuildError with the engine's reason."""
+    wanted = tuple(dict.fromkeys(UPSTREAM.get(name, name) for name in names))
+    for name in (NODE_IMAGE, *wanted):
+        if not has_image(name):
+            pack_models() if name == MODELS else pull(name)
+    return wanted
+
+
+def pack_models() -> None:
+    """Make the image of the trained models: upstream's busybox, and the bundle at /bundle/digits."""
+    if not has_image(TOOLS):
+        pull(TOOLS)
+    container = f"shakedown-models-{os.getpid()}-{cache.key_of({'models': bundle().name})}"
+    docker("create", "--name", container, TOOLS, what="making the image of the models")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(bundle() / "digits", Path(folder) / "bundle" / "digits")
+            docker("cp", f"{folder}/.", f"{container}:/", what="copying the models")
+        docker("commit", container, MODELS, what="making the image of the models")
+    finally:
+        docker("rm", "--force", container, what="removing the container of the models")

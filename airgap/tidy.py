@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 from airgap import cache, engine, node, seed
 from airgap.docker import docker
 from airgap.progress import say
+from airgap.run import run
 
 # the label that kind gives to the containers of a cluster
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
@@ -44,6 +45,7 @@ def clean(*, everything: bool) -> int:
         delete_node_images(everything=everything)
     if everything:
         engine.stop()
+        unmount_below(cache.root())
         say(f"removing {cache.root()}")
         shutil.rmtree(cache.root())
         return 0
@@ -52,6 +54,13 @@ def clean(*, everything: bool) -> int:
             say(f"removing {path.name}")
             shutil.rmtree(path)
     return 0
+
+
+def unmount_below(folder: Path) -> None:
+    """Undo what a killed engine left mounted, so that removing the folder removes nothing else. Raises BuildError."""
+    mounted = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for target in reversed([path for path in mounted if path.is_relative_to(folder)]):
+        run(["umount", target], what=f"unmounting {target}")
 
 
 def unused_clusters() -> Iterator[str]:
