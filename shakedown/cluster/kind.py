@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 from kubernetes.client import ApiException
 from pytest_kind import KindCluster
 
@@ -248,6 +249,7 @@ def load(name: str, bed: Bed) -> None:
 
 def destroy(home: Home, bed: Bed) -> None:
     """Delete the cluster's nodes, and what is on disk once they are gone."""
+    end_orphans(home.name, bed.kind)
     command = [str(bed.kind), "delete", "cluster", f"--name={home.name}", f"--kubeconfig={home.kubeconfig}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -255,6 +257,15 @@ def destroy(home: Home, bed: Bed) -> None:
         return
     bed.remove_stores(home.name)
     home.remove()
+
+
+def end_orphans(name: str, kind: Path) -> None:
+    """End a `kind create` of this cluster that outlived its run, before it makes nodes that nobody knows of."""
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if command[:3] == [str(kind), "create", "cluster"] and f"--name={name}" in command:
+            process.kill()
+            process.wait(10)
 
 
 def empty(folder: Path) -> None:

@@ -10,7 +10,7 @@ from shakedown.settings import Clock, Deadlines, Objectives, Settings
 from shakedown.verdict import Failed
 from shakedown.wait import NotYet, eventually
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.test_bed]
 
 
 def test_every_node_is_ready_and_in_time(cluster: Cluster, objectives: Objectives, evidence: Evidence) -> None:

@@ -11,7 +11,7 @@ from shakedown.lab import Places, Reach
 from shakedown.settings import Deadlines
 from shakedown.wait import NotYet, eventually
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.test_bed]
 
 API = "networking.k8s.io/v1"
 DENY_ALL: dict[str, object] = {

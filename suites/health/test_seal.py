@@ -9,7 +9,7 @@ from shakedown.cluster.host import on_node, seal_counters
 from shakedown.lab import Places
 from shakedown.settings import Objectives
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.test_bed]
 
 # addresses of documentation (RFC 5737, RFC 3849): nobody is there, so that a leak harms nobody
 OUTSIDE = "192.0.2.1"
