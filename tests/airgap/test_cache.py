@@ -7,12 +7,6 @@ import pytest
 from airgap import cache
 
 
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SHAKEDOWN_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def write_once(folder: Path) -> None:
     (folder / "result").write_text("made")
 
@@ -65,3 +59,18 @@ def test_a_killed_build_leaves_no_half_artefact(private_cache: Path) -> None:
 
     assert sorted(p.name for p in built.iterdir()) == ["result"]
     assert [p.name for p in private_cache.iterdir() if "part" in p.name] == []
+
+
+def test_nothing_is_built_where_that_is_forbidden() -> None:
+    with cache.nothing_built(), pytest.raises(cache.NotBuiltError, match="thing is not in the cache"):
+        cache.artefact("thing", {}, write_once)
+    assert (cache.artefact("thing", {}, write_once) / "result").read_text() == "made"
+
+
+def test_of_each_name_the_artefact_used_last_comes_first() -> None:
+    old, new = (cache.artefact("thing", {"version": version}, write_once) for version in (1, 2))
+    os.utime(old, (1, 1))
+    os.utime(new, (2, 2))
+    assert cache.artefacts() == {"thing": [new, old]}
+    cache.artefact("thing", {"version": 1}, write_once)
+    assert cache.artefacts() == {"thing": [old, new]}

@@ -1,0 +1,96 @@
+"""The catalogue, and what goes into images, without building any."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from airgap import golang, images, programs, serving
+from airgap.cache import BuildError, NotBuiltError, nothing_built
+
+GOMOD = Path(golang.GOMOD)
+
+
+def test_an_image_that_no_recipe_makes_is_named_before_anything_is_built() -> None:
+    with pytest.raises(BuildError, match=r"no recipe for the image docker\.io/library/nginx:1;"):
+        images.ensure([*images.CATALOGUE, "docker.io/library/nginx:1"])
+
+
+def test_every_name_in_the_catalogue_is_full_with_a_fixed_tag() -> None:
+    loose = [name for name in images.CATALOGUE if not re.fullmatch(r"[a-z0-9.]+\.[a-z]+/[^:]+:v?[0-9][^:]*", name)]
+    assert images.CATALOGUE
+    assert loose == []
+
+
+def test_kubeadms_images_are_there_under_the_names_it_asks_for() -> None:
+    wanted = {
+        f"registry.k8s.io/kube-{part}:v1.34.4" for part in ("apiserver", "controller-manager", "scheduler", "proxy")
+    }
+    wanted |= {
+        "registry.k8s.io/etcd:3.6.5-0",
+        "registry.k8s.io/coredns/coredns:v1.12.1",
+        "registry.k8s.io/pause:3.10.1",
+    }
+    assert wanted <= {recipe.name for recipe in images.SYSTEM}
+
+
+def test_manifests_and_catalogue_agree_on_the_pod_networks_image() -> None:
+    manifest = (Path(images.__file__).parent / "node" / "default-cni.yaml").read_text()
+    (used,) = re.findall(r"image: (\S+)", manifest)
+    assert used in {recipe.name for recipe in images.SYSTEM}
+
+
+def test_containerd_and_catalogue_agree_on_the_pause_image() -> None:
+    config = (Path(images.__file__).parent / "node" / "containerd.toml").read_text()
+    (used,) = re.findall(r'sandbox_image = "(\S+)"', config)
+    assert used in {recipe.name for recipe in images.SYSTEM}
+
+
+def test_the_oldest_go_that_is_accepted_can_build_every_module() -> None:
+    asked = [
+        tuple(int(part) for part in re.findall(r"^go (\d+)\.(\d+)", file.read_text(), re.MULTILINE)[0])
+        for file in GOMOD.glob("*/go.mod")
+    ]
+    assert max(asked) == golang.OLDEST_GO
+
+
+def test_every_go_module_pins_the_sums_of_what_it_uses() -> None:
+    loose = [
+        file.parent.name
+        for file in GOMOD.glob("*/go.mod")
+        if "require" in file.read_text() and not (file.parent / "go.sum").read_text().strip()
+    ]
+    assert sorted(folder.name for folder in GOMOD.iterdir()) == ["coredns", "etcd", "kind", "kubernetes", "pause"]
+    assert loose == []
+
+
+def test_the_version_that_kubernetes_is_told_is_the_one_it_is_built_from() -> None:
+    assert f"require k8s.io/kubernetes {programs.KUBERNETES_VERSION} " in (GOMOD / "kubernetes" / "go.mod").read_text()
+
+
+def test_a_missing_program_is_not_built_where_nothing_may_be() -> None:
+    with nothing_built(), pytest.raises(NotBuiltError, match="go-kind is not in the cache"):
+        golang.build_program(programs.KIND)
+
+
+def test_requirements_are_those_of_the_images_python_whatever_runs_the_build() -> None:
+    text = """# a comment
+numpy==2.4.6 ; python_full_version < '3.12' \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+    # via tensorflow
+numpy==2.5.5 ; python_full_version >= '3.12' \\
+    --hash=sha256:cc
+wrapt==2.5.2 \\
+    --hash=sha256:dd
+"""
+    assert serving.requirements_of(text).splitlines() == [
+        "numpy==2.4.6 --hash=sha256:aa --hash=sha256:bb",
+        "wrapt==2.5.2 --hash=sha256:dd",
+    ]
+
+
+def test_every_requirement_of_the_server_is_pinned_with_hashes() -> None:
+    lines = serving.requirements_of(serving.REQUIREMENTS.read_text()).splitlines()
+    assert len(lines) > 10
+    assert [line for line in lines if not re.fullmatch(r"\S+==\S+( --hash=sha256:[0-9a-f]{64})+", line)] == []
