@@ -67,13 +67,10 @@ class Servable:
         self.session = tf_session.Session(graph=graph, config=config)
         self.calls: dict[tuple[tuple[str, ...], tuple[str, ...]], GraphCall] = {}
         try:
-            with graph.as_default():
-                self.meta_graph: meta_graph_pb2.MetaGraphDef = loader_impl.load(self.session, list(tags), str(folder))
+            self.signatures = dict(load(self.session, folder, tags).signature_def)
         except Exception as error:
             self.session.close()
             raise load_error(error, folder) from error
-        self.signatures = dict(self.meta_graph.signature_def)
-        self.meta_graph.ClearField("graph_def")  # the session has its own copy
 
     def call(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> GraphCall:
         """The callable for these tensors; raises StatusError where the graph lacks one."""
@@ -90,6 +87,21 @@ class Servable:
         """Free the session and what it holds."""
         self.calls.clear()
         self.session.close()
+
+
+def load(session: Any, folder: Path, tags: Sequence[str]) -> meta_graph_pb2.MetaGraphDef:  # noqa: ANN401
+    """Fill a session with a SavedModel's graph and variables; raises whatever TensorFlow raises.
+
+    As in the C++ loader, a SavedModel without a variables file is taken for one that has no variables.
+    """
+    loader = loader_impl.SavedModelLoader(str(folder))
+    found: meta_graph_pb2.MetaGraphDef = loader.get_meta_graph_def_from_tags(tags)
+    with session.graph.as_default():
+        saver, _ = loader.load_graph(session.graph, tags)
+        if (folder / "variables" / "variables.index").exists():
+            loader.restore_variables(session, saver)
+        loader.run_init_ops(session, tags)
+    return found
 
 
 def load_error(error: Exception, folder: Path) -> StatusError:

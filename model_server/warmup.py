@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 from tensorflow.python.framework import errors_impl
-from tensorflow.python.lib.io import tf_record
+from tensorflow.python.lib.io._pywrap_record_io import RecordIterator as RecordReader
 from tensorflow_serving.apis import prediction_log_pb2
 
 from model_server import inference
@@ -22,7 +22,7 @@ MOST_RECORDS = 1000
 def records(path: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
     """The logged requests; raises StatusError for a file that is damaged."""
     try:
-        for record in tf_record.tf_record_iterator(str(path)):
+        for record in RecordReader(str(path), ""):
             yield prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
         raise StatusError(Code.INVALID_ARGUMENT, f"Failed to parse warmup record in {path}: {error}") from error

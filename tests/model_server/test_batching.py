@@ -10,7 +10,7 @@ from tests.model_server.client import Client, Process, error_of, floats
 
 PARAMETERS = """
 max_batch_size { value: 8 }
-batch_timeout_micros { value: 300000 }
+batch_timeout_micros { value: 150000 }
 max_enqueued_batches { value: 2 }
 num_batch_threads { value: 1 }
 allowed_batch_sizes: 4
@@ -33,7 +33,7 @@ def batched(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli
         "--enable_batching",
         f"--batching_parameters_file={folder}/batching",
         f"--monitoring_config_file={raw}/monitoring.config",
-        "--rest_api_timeout_in_ms=1000",
+        "--rest_api_timeout_in_ms=400",
     )
     try:
         yield server.ready()
@@ -58,7 +58,7 @@ def test_requests_of_both_protocols_share_a_batch_and_get_their_own_rows(batched
 
 def test_a_full_batch_does_not_wait_and_a_small_one_is_padded_unseen(batched: Client) -> None:
     whole = batched.predict("linear", {"instances": [[1.0]] * 8})
-    assert whole.elapsed.total_seconds() < 0.2
+    assert whole.elapsed.total_seconds() < 0.15
     assert batched.predict("linear", {"instances": [[1.0]] * 3}).json() == {"predictions": [[2.5]] * 3}
 
 
@@ -68,7 +68,7 @@ def test_a_request_larger_than_a_batch_is_refused(batched: Client) -> None:
 
 
 def test_a_full_queue_is_unavailable_and_a_wait_past_the_deadline_is_exhausted(batched: Client) -> None:
-    body = {"signature_name": "slow", "inputs": [4_000_000] * 8}
+    body = {"signature_name": "slow", "inputs": [100_000] * 8}
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda _: batched.predict("mixed", body), range(6)))
     refused = [error_of(answer) for answer in found if answer.status_code == 503]

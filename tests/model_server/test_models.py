@@ -121,7 +121,7 @@ def test_a_new_version_takes_over_and_the_old_one_ends(
 
 BROKEN = {
     "truncated": "INVALID_ARGUMENT",
-    "no-variables": "NOT_FOUND",
+    "no-variables": "FAILED_PRECONDITION",
     "bad-warm-up": "FAILED_PRECONDITION",
 }
 
