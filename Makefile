@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROFILE ?= acceptance
 
-.PHONY: verify test images clean lock
+.PHONY: verify test bench images clean lock
 
 verify: .venv/ready
 	$(BIN)/pytest suites/ --profile $(PROFILE) $(ARGS)
@@ -15,6 +15,10 @@ test: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q tests/
+
+# What a prediction costs the offline model server; run it on a quiet machine.
+bench: .venv/ready
+	$(BIN)/python -m bench.model_server
 
 images: .venv/ready
 	$(BIN)/python -m airgap images
