@@ -70,6 +70,7 @@ def airgapped(names: tuple[str, ...], reason: str, clock: "Clock") -> TestBed:
     """Everything from package registries."""
     host.require_architecture()
     host.require_root("building and sharing images offline")
+    host.allow_clusters()
     host.require_disk(cache.root(), WARM_GIB if any(cache.root().glob("seed-*")) else COLD_GIB, "building the images")
     system = [recipe.name for recipe in images.SYSTEM]
     kubernetes = clock.measure("kubernetes", lambda: golang.build_program(programs.KUBERNETES))

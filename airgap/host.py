@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airgap.cache import BuildError
-from airgap.progress import step
+from airgap.progress import say, step
 from airgap.run import run
 
 GIB = 1024**3
+INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+ENOUGH_INSTANCES = 1024
 
 
 def require_architecture() -> None:
@@ -26,6 +28,16 @@ def require_root(why: str) -> None:
     """Raises BuildError when not root; `why` says what root is needed for."""
     if os.geteuid() != 0:
         raise BuildError(f"{why} needs root: run it as root once (for example `sudo make images`)")
+
+
+def allow_clusters() -> None:
+    """Raise the kernel's limit of inotify instances per user where it is Linux's low default. Needs root.
+
+    With 128 the kubelets of a third cluster at once die, measured: "inotify_init: too many open files".
+    """
+    if int(INOTIFY_INSTANCES.read_text()) < ENOUGH_INSTANCES:
+        INOTIFY_INSTANCES.write_text(str(ENOUGH_INSTANCES))
+        say(f"raised {INOTIFY_INSTANCES} to {ENOUGH_INSTANCES}, for several clusters at once")
 
 
 def require_disk(folder: Path, gib: float, what: str) -> None:
