@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -177,10 +178,8 @@ def quick_leaves(level: list[Any], dtype: int, shape: list[int]) -> Array | None
     if dtype in FLOATS and kinds <= {int, float}:
         largest_int, largest = FLOATS[dtype]
         array = np.array(level, np.float64)
-        magnitude = np.abs(array)
-        if int in kinds and not bool(np.all(magnitude <= largest_int)):
-            return None
-        if not bool(np.all((magnitude <= largest) | ~np.isfinite(array))):
+        peak = max(-array.min(), array.max()) if level else 0.0
+        if not peak <= (largest_int if int in kinds else largest):  # NaN is not, too
             return None
         return array.astype(numpy_dtype(dtype), copy=False).reshape(shape)
     if dtype in INTEGERS and kinds == {int}:
@@ -435,7 +434,7 @@ def decimals(values: list[float], dtype: "np.dtype[Any] | type[np.float64]") -> 
     digits = 17 if dtype == np.float64 else 9
     texts = [f"{value:.6g}" for value in values]
     kind = np.float64 if dtype == np.float64 else np.float32
-    same = (np.array(texts, np.float64).astype(kind) == np.array(values, kind)).tolist()
+    same = (np.array(list(map(float, texts)), kind) == np.array(values, kind)).tolist()
     return [
         with_point(text if equal else precise(value, digits))
         for text, equal, value in zip(texts, same, values, strict=True)
@@ -449,7 +448,7 @@ def decimal(value: float, dtype: "np.dtype[Any] | type[np.float64]") -> str:
 
 def precise(value: float, digits: int) -> str:
     """A float at so many digits, or the name of one that is no number."""
-    return f"{value:.{digits}g}" if np.isfinite(value) else rapid_json.not_finite_text(value)
+    return f"{value:.{digits}g}" if math.isfinite(value) else rapid_json.not_finite_text(value)
 
 
 def with_point(text: str) -> str:

@@ -3,15 +3,17 @@
 import re
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from model_server.flags import Flags, parse
-from tests.model_server.client import Client, error_of, floats, predict_request, until
+from tests.model_server.client import Client, error_of, floats, grpc_error, predict_request, until
 from tests.model_server.conftest import Launch
 
 FAILED = 255
@@ -173,3 +175,25 @@ def test_the_rarer_flags_are_in_force(special: Client, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('name: "text"', 'name: "renamed"'))
     until(lambda: special.predict("renamed", {"instances": ["a"]}).status_code == 200)
     until(lambda: special.predict("text", {"instances": ["a"]}).status_code == 404)
+
+
+def pem(text: str) -> str:
+    return text.replace("\n", "\\n")
+
+
+def test_grpc_speaks_tls_where_the_ssl_config_says_so(launch: Launch, raw: Path, tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    config = f'server_key: "{pem(key.read_text())}"\nserver_cert: "{pem(cert.read_text())}"\nclient_verify: false\n'
+    (tmp_path / "ssl.config").write_text(config)
+    server = launch(f"--model_base_path={raw}/linear", f"--ssl_config_file={tmp_path}/ssl.config")
+    plain = server.ready()
+    request = predict_request("default", {"x": floats([1.0])})
+    with grpc.secure_channel(
+        f"localhost:{server.address.grpc}", grpc.ssl_channel_credentials(cert.read_bytes())
+    ) as channel:
+        method: Any = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        assert method(request.SerializeToString(), timeout=10)
+    assert grpc_error(plain.prediction.Predict, request)[0] == "UNAVAILABLE"
