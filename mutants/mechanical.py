@@ -24,7 +24,7 @@ from shakedown.lint.objects import Obj
 JUDGED = Path(__file__).parent / "survivors.yaml"
 DEPLOYMENTS = ("label-reader", "production")
 # what an object is, not what it says
-KEPT = {"/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"}
+KEPT = {"/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace"}
 LINES = 2  # texts of this many lines are mutated line by line
 
 
@@ -70,7 +70,7 @@ def spots(bench: Bench) -> Iterator[Spot]:
                 if path not in KEPT:
                     name = plain_name(obj)
                     yield Spot(deployment, index, name, path, "delete")
-                    yield from (Spot(deployment, index, name, path, *each) for each in swaps(value))
+                    yield from (Spot(deployment, index, name, path, *each) for each in swaps(value) if each[1] != value)
 
 
 def walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # whatever YAML holds

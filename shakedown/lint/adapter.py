@@ -1,6 +1,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
@@ -51,6 +52,7 @@ def metric_name(each: Tree) -> str:
         return ""
 
 
+@lru_cache(maxsize=2)
 def adapters(world: World) -> list[Adapter]:
     """The prometheus-adapters, known by image or by the flags of their own."""
     found = []

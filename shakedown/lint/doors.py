@@ -1,4 +1,5 @@
 import re
+from functools import lru_cache
 
 from shakedown.lint.objects import Obj, dig, trees
 from shakedown.lint.workload import Workload
@@ -9,6 +10,7 @@ ARGUMENT = re.compile(r"--(providers\.kubernetes|entrypoints\.|ingress-class|con
 ROUTES = ("HTTPRoute", "GRPCRoute")
 
 
+@lru_cache(maxsize=2)
 def doors(world: World) -> list[Workload]:
     """The gateways and ingress controllers, known by image or arguments."""
     return [
@@ -32,6 +34,13 @@ def backends(obj: Obj) -> list[tuple[str, str, int | str | None, int | None]]:
     ]
 
 
-def leads_to(obj: Obj, service: Obj) -> bool:
+@lru_cache(maxsize=2)
+def routed(world: World) -> frozenset[tuple[str, str]]:
+    """Namespace and name of every Service that an Ingress or a route leads to with a weight above 0."""
+    found = (each for obj in world.of("Ingress", *ROUTES) for each in backends(obj))
+    return frozenset((namespace, name) for namespace, name, _, weight in found if weight != 0)
+
+
+def is_routed(service: Obj, world: World) -> bool:
     """Whether an Ingress or a route leads to a Service with a weight above 0."""
-    return any((ns, name) == (service.namespace, service.name) and weight != 0 for ns, name, _, weight in backends(obj))
+    return (service.namespace, service.name) in routed(world)

@@ -6,6 +6,7 @@ from shakedown.lint.rules import (
     autoscaling,
     availability,
     canary,
+    controllers,
     jobs,
     monitoring,
     network,
@@ -13,9 +14,11 @@ from shakedown.lint.rules import (
     resources,
     routing,
     schema,
+    scripts,
     security,
     serving,
     storage,
+    values,
     workflow,
 )
 from shakedown.lint.world import World
@@ -24,7 +27,9 @@ THEMES = tuple(
     module.__name__.rpartition(".")[2]
     for module in (
         schema,
+        values,
         references,
+        scripts,
         storage,
         serving,
         availability,
@@ -33,6 +38,7 @@ THEMES = tuple(
         network,
         routing,
         canary,
+        controllers,
         autoscaling,
         monitoring,
         alerts,

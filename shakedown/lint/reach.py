@@ -29,7 +29,9 @@ class Network:
 
     def __init__(self, inventory: Inventory) -> None:
         self._namespaces = inventory.namespaces
-        self._policies = inventory.of("NetworkPolicy")
+        self._policies: dict[str, list[Obj]] = {}
+        for policy in inventory.of("NetworkPolicy"):
+            self._policies.setdefault(policy.namespace, []).append(policy)
 
     def reach(self, source: Pod, target: Pod, port: int, protocol: str = "TCP") -> Verdict:
         """Whether source may open a connection to the target's port: egress there and ingress here."""
@@ -41,16 +43,16 @@ class Network:
 
     def isolating(self, direction: str, pod: Pod) -> list[Obj]:
         """The policies that isolate a pod in one direction, `ingress` or `egress`."""
-        return [] if pod.address else [p for p in self._policies if self._isolates(p, direction, pod)]
+        return (
+            []
+            if pod.address
+            else [p for p in self._policies.get(pod.namespace, []) if self._isolates(p, direction, pod)]
+        )
 
     def _isolates(self, policy: Obj, direction: str, pod: Pod) -> bool:
         default = ["Ingress", "Egress"] if "egress" in policy.spec else ["Ingress"]
         types = policy.spec.get("policyTypes") or default
-        return (
-            direction.capitalize() in types
-            and policy.namespace == pod.namespace
-            and matches(policy.spec.get("podSelector"), pod.labels)
-        )
+        return direction.capitalize() in types and matches(policy.spec.get("podSelector"), pod.labels)
 
     def _stops(self, direction: str, pod: Pod, peer: Pod, to: tuple[Pod, int, str]) -> Iterator[Obj]:
         policies = self.isolating(direction, pod)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from functools import lru_cache
 
 from shakedown.lint.objects import Inventory, Obj, Tree, dig, matches, tree, trees
 from shakedown.lint.promql import Series
@@ -138,6 +139,7 @@ def interval_of(series: Series, world: World) -> float:
     return max(found, default=DEFAULT_INTERVAL_S)
 
 
+@lru_cache(maxsize=2)
 def prometheus_pods(world: World) -> list[Pod]:
     """The pods that scrape: those that the operator makes, or a plain Prometheus."""
     made = [

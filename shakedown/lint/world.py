@@ -60,7 +60,15 @@ class World(Inventory):
 
     def selected_workloads(self, namespace: str, selector: Json) -> list[Workload]:
         """The workloads of a namespace whose pods match; a Service's plain map counts as matchLabels."""
-        return [w for w in self.workloads.values() if w.namespace == namespace and matches(selector, w.labels)]
+        return [w for w in self.workloads_in.get(namespace, []) if matches(selector, w.labels)]
+
+    @cached_property
+    def workloads_in(self) -> dict[str, list[Workload]]:
+        """The workloads of each namespace."""
+        found: dict[str, list[Workload]] = {}
+        for workload in self.workloads.values():
+            found.setdefault(workload.namespace, []).append(workload)
+        return found
 
     def backends(self, service: Obj) -> list[Workload]:
         """The workloads behind a Service; none where it has no selector."""
@@ -69,11 +77,36 @@ class World(Inventory):
 
     def services_of(self, obj: Obj) -> list[Obj]:
         """The Services that select a workload's pods."""
-        return [s for s in self.of("Service") if any(w.obj is obj for w in self.backends(s))]
+        return self._services_by_workload.get(obj, [])
+
+    @cached_property
+    def _services_by_workload(self) -> dict[Obj, list[Obj]]:
+        found: dict[Obj, list[Obj]] = {}
+        for service in self.of("Service"):
+            for workload in self.backends(service):
+                found.setdefault(workload.obj, []).append(service)
+        return found
 
     def scalers(self, obj: Obj) -> list[Obj]:
         """The HPAs that target an object."""
-        return [hpa for hpa in self.of("HorizontalPodAutoscaler") if self.target(hpa) is obj]
+        return self._scalers_by_target.get(obj, [])
+
+    @cached_property
+    def _scalers_by_target(self) -> dict[Obj, list[Obj]]:
+        found: dict[Obj, list[Obj]] = {}
+        for hpa in self.of("HorizontalPodAutoscaler"):
+            target = self.target(hpa)
+            if target is not None:
+                found.setdefault(target, []).append(hpa)
+        return found
+
+    @cached_property
+    def namesakes(self) -> dict[tuple[str, str, str, str], list[Obj]]:
+        """Everything that was rendered, by kind, group, namespace and name."""
+        found: dict[tuple[str, str, str, str], list[Obj]] = {}
+        for obj in self.rendered:
+            found.setdefault((obj.kind, obj.group, obj.namespace, obj.name), []).append(obj)
+        return found
 
     def target(self, hpa: Obj) -> Obj | None:
         """The object that an HPA scales, None where it is not there."""

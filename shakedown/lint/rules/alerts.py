@@ -331,6 +331,10 @@ def _alertmanager_delivers(obj: Obj, world: World) -> Problems:
     except yaml.YAMLError as error:
         yield Problem("spec.configSecret", f"alertmanager.yaml of {name} is no YAML: {error}", "correct it")
         return
+    if not tree(config.get("route")):
+        yield Problem(
+            "spec.configSecret", f"{name} holds no route under alertmanager.yaml", "write route and receivers"
+        )
     receivers = {str(r.get("name")): r for r in trees(config.get("receivers"))}
     for route in _routes(tree(config.get("route"))):
         if route.get("receiver") not in receivers and ("receiver" in route or route is config.get("route")):

@@ -154,12 +154,22 @@ def _hpa_metric_served(obj: Obj, world: World) -> Problems:
             )
         if group not in {a.spec.get("group") for a in world.of("APIService")}:
             yield Problem(field, f"no APIService registers {group}", "add the adapter's APIService")
+        if kind == "External":
+            yield from _external_selector(obj, field, wanted, world)
         for each in (
             r for a in adapters(world) for g, r in a.rules() if g == group and metric_name(r) == wanted.get("name")
         ):
             yield from _selector_problems(field, tree(dig(wanted, "selector", "matchLabels")), each)
         if kind == "Pods" and dig(metric, "pods", "metric", "selector", "matchLabels", "pod"):
             yield Problem(field, "selects one pod", "drop the selector: the HPA asks for its own pods")
+
+
+def _external_selector(obj: Obj, field: str, wanted: Tree, world: World) -> Problems:
+    if not tree(dig(wanted, "selector", "matchLabels")):
+        yield Problem(field, "selects no series: the sum over everything", "select by the labels of this workload")
+    named = dig(wanted, "selector", "matchLabels", "ingress")
+    if named and world.find("Ingress", obj.namespace, named) is None:
+        yield Problem(field, f"no Ingress {obj.namespace}/{named} is rendered", "name the Ingress")
 
 
 def _selector_problems(field: str, selector: Tree, each: Tree) -> Problems:

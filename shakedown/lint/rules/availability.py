@@ -56,6 +56,10 @@ def _probes_differ(obj: Obj, world: World) -> Problems:
         yield Problem(
             f"{container.field}.livenessProbe", f"restarts after {_budget(alive)} s", "allow at least 10 s of failures"
         )
+    for name, probe, most in (("readinessProbe", ready, 60), ("livenessProbe", alive, 300)):
+        if probe and _budget(probe) > most:
+            says = f"notices after {_budget(probe)} s"
+            yield Problem(f"{container.field}.{name}", says, f"allow {most} s at the most: period x failures")
     if ready and ready.get("successThreshold", 1) < 1:
         yield Problem(f"{container.field}.readinessProbe.successThreshold", "is below 1", "set 1 or more")
 
@@ -121,6 +125,8 @@ def _start_up_has_time(obj: Obj, world: World) -> Problems:
     container = world.servers[obj].container
     probe = tree(container.data.get("startupProbe"))
     allowed = _budget(probe) + int(probe.get("initialDelaySeconds", 0))
+    if allowed > 1200:
+        yield Problem(f"{container.field}.startupProbe", f"allows {allowed} s", "allow 20 minutes at the most")
     if probe and allowed < STARTUP_S:
         yield Problem(
             f"{container.field}.startupProbe", f"allows {allowed} s", f"allow {STARTUP_S} s or more: period x failures"
@@ -161,8 +167,8 @@ def _spread_over_nodes(obj: Obj, world: World) -> Problems:
             yield Problem(
                 f"{workload.prefix}.topologySpreadConstraints", f"no node carries {key}", "use kubernetes.io/hostname"
             )
-        if each.get("maxSkew", 1) < 1:
-            yield Problem(f"{workload.prefix}.topologySpreadConstraints", "maxSkew is below 1", "set 1")
+        if not 1 <= each.get("maxSkew", 1) <= 5:
+            yield Problem(f"{workload.prefix}.topologySpreadConstraints", "maxSkew is out of reason", "set 1")
         if each.get("whenUnsatisfiable", "DoNotSchedule") not in {"DoNotSchedule", "ScheduleAnyway"}:
             yield Problem(
                 f"{workload.prefix}.topologySpreadConstraints", "whenUnsatisfiable is unknown", "use ScheduleAnyway"
@@ -194,6 +200,10 @@ def _drain_budget_leaves_room(obj: Obj, world: World) -> Problems:
     guarded = [w for w in world.selected_workloads(obj.namespace, obj.spec.get("selector")) if w.obj.kind in REPLICATED]
     if not guarded:
         yield Problem("spec.selector", "selects no pods", "select the labels of the pods that it guards")
+    if len(guarded) > 1:
+        yield Problem(
+            "spec.selector", f"guards {len(guarded)} workloads as if they were one", "give each its own budget"
+        )
     for workload in guarded:
         fewest = world.fewest(workload.obj)
         keep = _count(obj.spec.get("minAvailable"), fewest)

@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 
-from shakedown.lint.doors import ROUTES, backends, leads_to
+from shakedown.lint.doors import backends, is_routed
 from shakedown.lint.objects import Obj, Tree, dig, tree, trees
 from shakedown.lint.quantity import quantity
 from shakedown.lint.rule import Problem, Problems, kinds, rule
@@ -59,6 +59,9 @@ def _canary_has_what_stable_has(obj: Obj, world: World) -> Problems:
             "mount the same model store",
         )
     ports = set(here.workload.declared_ports), set(there.workload.declared_ports)
+    names = here.container.name, there.container.name
+    if names[0] != names[1]:
+        yield Problem(f"{here.container.field}.name", f"the stable one's is {names[1]}", "alerts select by it: use it")
     if ports[0] != ports[1]:
         missing = sorted(map(str, ports[1] - ports[0]))
         yield Problem(
@@ -118,14 +121,14 @@ def _canary_is_reached(obj: Obj, world: World) -> Problems:
     own = [s for s in world.services_of(obj) if not any(w.obj in world.stable_servers for w in world.backends(s))]
     if not own:
         yield Problem("metadata.name", "no Service selects the canary alone", "add one")
-    elif not any(leads_to(r, s) for s in own for r in world.of("Ingress", *ROUTES)):
+    elif not any(is_routed(s, world) for s in own):
         yield Problem("metadata.name", f"no route leads to {own[0]}", "add it as a backend with a weight")
 
 
 @rule("canary-apart", stable_services, why="a Service over both tracks sends the canary an uncontrolled share")
 def _canary_apart(obj: Obj, world: World) -> Problems:
     both = [str(w.obj) for w in world.backends(obj) if w.obj in world.canaries]
-    routed = any(leads_to(r, obj) for r in world.of("Ingress", *ROUTES))
+    routed = is_routed(obj, world)
     if both and routed:
         yield Problem("spec.selector", f"selects {', '.join(both)} too", "select the stable track's label")
 

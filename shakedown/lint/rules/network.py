@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from shakedown.lint.doors import doors
 from shakedown.lint.objects import Obj, Tree, dig, trees
@@ -11,6 +12,18 @@ from shakedown.lint.world import World
 DNS = Pod("the cluster's DNS", "kube-system", {"k8s-app": "kube-dns"}, {"dns": 53, "dns-tcp": 53})
 OUTSIDE = Pod("an address on the internet", address="203.0.113.7")  # RFC 5737: documentation
 ELSEWHERE = Pod("a pod of another namespace", "shakedown-stranger", {"app": "stranger"}, {"http": 80})
+
+
+@lru_cache(maxsize=2)
+def network_of(world: World) -> Network:
+    """The policies of a world."""
+    return Network(world)
+
+
+@lru_cache(maxsize=2)
+def every_pod(world: World) -> tuple[Pod, ...]:
+    """One pod of each workload, those that scrape, and DNS."""
+    return (*(pod_of(w) for w in world.workloads.values()), *prometheus_pods(world), DNS)
 
 
 def servers(world: World) -> Iterable[Obj]:
@@ -37,7 +50,6 @@ def strangers(world: World) -> Iterator[Pod]:
 
 @rule("door-reaches-server", servers, why="clients enter through the gateway: a policy that forgets it is an outage")
 def _door_reaches_server(obj: Obj, world: World) -> Problems:
-    network, server = Network(world), world.servers[obj]
     found = doors(world)
     if not found:
         yield Problem(
@@ -45,16 +57,20 @@ def _door_reaches_server(obj: Obj, world: World) -> Problems:
             "no gateway or ingress controller is rendered that could lead to it",
             "render the front door with it",
         )
-    for door in found:
-        for port in _ports(world, obj) or {server.rest_port}:
-            verdict = network.reach(pod_of(door), pod_of(server.workload), port)
-            if not verdict.allowed:
-                names = ", ".join(map(str, verdict.blocked_by))
-                yield Problem(
-                    "metadata.name",
-                    f"{door.obj} can't reach port {port}: {names}",
-                    "admit the door's namespace and pods",
-                )
+    blocked = [_blocked(door, obj, world) for door in found]
+    if found and all(blocked):
+        says = "; ".join(each for each in blocked[:3])
+        yield Problem("metadata.name", says, "admit the door's namespace and pods")
+
+
+def _blocked(door: Workload, obj: Obj, world: World) -> str:
+    """Which ports a door can't reach and by which policies; empty where it reaches them all."""
+    server = world.servers[obj]
+    for port in sorted(_ports(world, obj) or {server.rest_port}):
+        verdict = network_of(world).reach(pod_of(door), pod_of(server.workload), port)
+        if not verdict.allowed:
+            return f"{door.obj} can't reach port {port}: {', '.join(map(str, verdict.blocked_by))}"
+    return ""
 
 
 def _ports(world: World, obj: Obj) -> set[int]:
@@ -73,7 +89,7 @@ def _ports(world: World, obj: Obj) -> set[int]:
     why="a policy that shuts Prometheus out turns every alert on these metrics blind",
 )
 def _prometheus_reaches_targets(obj: Obj, world: World) -> Problems:
-    network = Network(world)
+    network = network_of(world)
     for source in prometheus_pods(world):
         for workload in monitored(obj, world):
             for port in _scraped(obj, workload, world):
@@ -98,7 +114,7 @@ def _scraped(monitor: Obj, workload: Workload, world: World) -> set[int]:
 
 @rule("server-reaches-dns", servers, why="names resolve over UDP, and over TCP when the answer is long")
 def _server_reaches_dns(obj: Obj, world: World) -> Problems:
-    network = Network(world)
+    network = network_of(world)
     for protocol in ("UDP", "TCP"):
         verdict = network.reach(pod_of(world.workloads[obj]), DNS, 53, protocol)
         if not verdict.allowed:
@@ -112,7 +128,7 @@ def _server_reaches_dns(obj: Obj, world: World) -> Problems:
 
 @rule("strangers-shut-out", servers, why="whoever reaches a model server can read the model out of it and wear it down")
 def _strangers_shut_out(obj: Obj, world: World) -> Problems:
-    network, server = Network(world), world.servers[obj]
+    network, server = network_of(world), world.servers[obj]
     for stranger in strangers(world):
         for port in {server.rest_port, server.grpc_port} - {0}:
             if network.reach(stranger, pod_of(server.workload), port).allowed:
@@ -133,7 +149,7 @@ def _strangers_shut_out(obj: Obj, world: World) -> Problems:
 
 @rule("server-stays-inside", servers, why="a model server that was taken over must not reach anything else")
 def _server_stays_inside(obj: Obj, world: World) -> Problems:
-    network, own = Network(world), pod_of(world.workloads[obj])
+    network, own = network_of(world), pod_of(world.workloads[obj])
     for target in strangers(world):
         for port in (80, 443, 53):
             if network.reach(own, target, port).allowed:
@@ -145,7 +161,7 @@ def _server_stays_inside(obj: Obj, world: World) -> Problems:
 def _policy_selects_pods(obj: Obj, world: World) -> Problems:
     made = [p for p in prometheus_pods(world) if p.namespace == obj.namespace]
     pods = [pod_of(w) for w in world.workloads.values() if w.namespace == obj.namespace] + made
-    network = Network(world)
+    network = network_of(world)
     if not any(obj in network.isolating(way, pod) for way in ("ingress", "egress") for pod in pods):
         there = {p.name: p.labels for p in pods}
         yield Problem("spec.podSelector", f"selects no pods; there are {there}", "select the labels of the pods")
@@ -160,8 +176,8 @@ def _policy_selects_pods(obj: Obj, world: World) -> Problems:
     why="a peer that nobody is admits nobody: the rule looks open and is shut",
 )
 def _policy_peers_exist(obj: Obj, world: World) -> Problems:
-    network = Network(world)
-    known = [pod_of(w) for w in world.workloads.values()] + prometheus_pods(world) + [DNS]
+    network = network_of(world)
+    known = every_pod(world)
     for way, side in (("ingress", "from"), ("egress", "to")):
         for number, each in enumerate(trees(obj.spec.get(way))):
             for peer in trees(each.get(side)):
@@ -199,7 +215,7 @@ def _is_port_of_any(port: dict[str, object], policy: Obj, world: World) -> bool:
     why="a policy that shuts the front door is an outage for everyone",
 )
 def _door_is_open(obj: Obj, world: World) -> Problems:
-    network = Network(world)
+    network = network_of(world)
     for service in world.services_of(obj):
         if service.spec.get("type", "ClusterIP") == "ClusterIP":
             continue
@@ -212,3 +228,46 @@ def _door_is_open(obj: Obj, world: World) -> Problems:
                     f"clients can't reach port {number}: {', '.join(map(str, reach.blocked_by))}",
                     "admit everyone there",
                 )
+
+
+@rule(
+    "policy-rules-are-narrow",
+    kinds("NetworkPolicy"),
+    why="a rule without ports, or over every namespace, admits more than anybody asked for",
+)
+def _policy_rules_are_narrow(obj: Obj, _world: World) -> Problems:
+    for way, side in (("ingress", "from"), ("egress", "to")):
+        for number, each in enumerate(trees(obj.spec.get(way))):
+            field = f"spec.{way}[{number}]"
+            ports = trees(each.get("ports"))
+            if not ports or not all(p.get("port") for p in ports):
+                yield Problem(f"{field}.ports", "leaves a port open to all numbers", "name each port")
+            for peer in trees(each.get(side)):
+                if "namespaceSelector" in peer and not _asks_anything(peer["namespaceSelector"]):
+                    yield Problem(f"{field}.{side}", "selects every namespace", "name the namespace")
+
+
+def _asks_anything(selector: Tree) -> bool:
+    return bool(dig(selector, "matchLabels") or dig(selector, "matchExpressions"))
+
+
+def serving_namespaces(world: World) -> Iterable[Obj]:
+    """The namespaces of model servers, as rendered."""
+    homes = {s.namespace for s in world.servers}
+    return (ns for ns in world.of("Namespace") if ns.name in homes)
+
+
+@rule(
+    "namespace-denies-by-default",
+    serving_namespaces,
+    why="the next pod beside the models is open to all until somebody thinks of it",
+)
+def _namespace_denies_by_default(obj: Obj, world: World) -> Problems:
+    stray = Pod("a pod that no policy names", obj.name, {})
+    for way in ("ingress", "egress"):
+        if not network_of(world).isolating(way, stray):
+            yield Problem(
+                "metadata.name",
+                f"no NetworkPolicy isolates every pod's {way}",
+                "add a default-deny over podSelector: {}",
+            )

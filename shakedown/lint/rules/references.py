@@ -120,6 +120,8 @@ def _mounted_config_exists(obj: Obj, world: World) -> Problems:
             there = [o.name for o in world.of(kind) if o.namespace == obj.namespace]
             yield Problem(field, f"{kind} {obj.namespace}/{name} is not rendered", f"add it, or use one of {there}")
             continue
+        if not any(tree(found.data.get(k)) for k in ("data", "binaryData", "stringData")):
+            yield Problem(field, f"{found} holds nothing", "give it the files that are read")
         held = {*tree(found.data.get("data")), *tree(found.data.get("binaryData")), *tree(found.data.get("stringData"))}
         for key in keys:
             if key not in held:
@@ -217,8 +219,7 @@ def _role_binding_resolves(obj: Obj, world: World) -> Problems:
 def _config_is_read(obj: Obj, world: World) -> Problems:
     used = any(
         kind == "ConfigMap" and ref.get("name") == obj.name
-        for workload in world.workloads.values()
-        if workload.namespace == obj.namespace
+        for workload in world.workloads_in.get(obj.namespace, [])
         for _, kind, ref, _ in _refs(workload)
     )
     if world.workloads and not used:
@@ -247,3 +248,16 @@ def _api_service_answers(obj: Obj, world: World) -> Problems:
         yield Problem(
             "spec.service.port", f"{ref.get('port', 443)} is no port of {service}", "use a port of the Service"
         )
+
+
+@rule(
+    "service-has-pods-or-endpoints",
+    kinds("Service"),
+    why="a Service without selector has no endpoints unless somebody writes them",
+)
+def _service_has_pods_or_endpoints(obj: Obj, world: World) -> Problems:
+    written = world.find("Endpoints", obj.namespace, obj.name) or any(
+        s.labels.get("kubernetes.io/service-name") == obj.name for s in world.of("EndpointSlice")
+    )
+    if not obj.spec.get("selector") and obj.spec.get("type") != "ExternalName" and not written:
+        yield Problem("spec.selector", "is empty, and no endpoints are rendered", "select the pods")

@@ -1,7 +1,7 @@
 import re
 from collections.abc import Iterable
 
-from shakedown.lint.doors import ROUTES, backends, doors, leads_to
+from shakedown.lint.doors import ROUTES, backends, doors, is_routed
 from shakedown.lint.objects import Obj, Tree, dig, matches, tree, trees
 from shakedown.lint.quantity import seconds
 from shakedown.lint.rule import Problem, Problems, kinds, rule
@@ -13,7 +13,7 @@ CONTROLLERS = {"traefik": "traefik.io/gateway-controller", "nginx": "k8s.io/ingr
 DIAL_S = 2.0  # a deleted pod's address answers nothing; until the dial ends, a retry can't start
 
 
-def routed(world: World) -> Iterable[Obj]:
+def stable(world: World) -> Iterable[Obj]:
     """Model servers that a Service selects: what clients should be able to reach."""
     return world.stable_servers
 
@@ -82,11 +82,13 @@ def _route_weights_add_up(obj: Obj, world: World) -> Problems:
         refs = trees(each.get("backendRefs"))
         weights = [int(r.get("weight", 1)) for r in refs]
         field = f"spec.rules[{number}].backendRefs"
+        if not refs and not any("redirect" in str(f.get("type")).lower() for f in trees(each.get("filters"))):
+            yield Problem(field, "is empty: its requests get 500", "name a backend")
         if refs and sum(weights) == 0:
             yield Problem(field, "all weights are 0", "give the stable Service a weight")
         if len({(r.get("name"), r.get("port")) for r in refs}) < len(refs):
             yield Problem(field, "names one backend twice", "name each backend once")
-        tracks = [_leads_to_canary(r, obj, world) for r in refs]
+        tracks = [_is_routed_canary(r, obj, world) for r in refs]
         canary = sum(w for w, c in zip(weights, tracks, strict=True) if c)
         if any(tracks) and not all(tracks) and not canary * 2 < sum(weights):
             yield Problem(field, f"the canary gets {canary} of {sum(weights)}", "give it less than half")
@@ -94,7 +96,7 @@ def _route_weights_add_up(obj: Obj, world: World) -> Problems:
             yield Problem(field, "leads everybody to the canary", "match a header, or split by weight")
 
 
-def _leads_to_canary(ref: Tree, obj: Obj, world: World) -> bool:
+def _is_routed_canary(ref: Tree, obj: Obj, world: World) -> bool:
     service = world.find("Service", str(ref.get("namespace", obj.namespace)), ref.get("name"))
     return (
         service is not None
@@ -116,6 +118,8 @@ def _asks_for_canary(each: Tree) -> bool:
 def _route_finds_gateway(obj: Obj, world: World) -> Problems:
     if not trees(obj.spec.get("parentRefs")):
         yield Problem("spec.parentRefs", "is empty", "name the Gateway")
+    if not obj.spec.get("hostnames"):
+        yield Problem("spec.hostnames", "is empty: it takes the requests of every host", "name the hosts")
     for host in obj.spec.get("hostnames") or []:
         if not HOST.fullmatch(str(host)):
             yield Problem(
@@ -151,7 +155,11 @@ def _takes(listener: Tree, gateway: Obj, obj: Obj, world: World) -> bool:
     allowed = tree(dig(listener, "allowedRoutes", "namespaces"))
     where = allowed.get("from", "Same")
     near = where == "All" or (where == "Same" and obj.namespace == gateway.namespace)
-    near = near or (where == "Selector" and matches(allowed.get("selector"), world.namespaces[obj.namespace]))
+    near = near or (
+        where == "Selector"
+        and bool(tree(dig(allowed, "selector", "matchLabels")))
+        and matches(allowed.get("selector"), world.namespaces[obj.namespace])
+    )
     host, hosts = listener.get("hostname"), obj.spec.get("hostnames")
     return near and (
         not host or not hosts or any(h == host or (host[0] == "*" and h.endswith(host[1:])) for h in hosts)
@@ -234,9 +242,9 @@ def _ingress_has_its_class(obj: Obj, world: World) -> Problems:
             yield Problem("spec.tls", f"Secret {tls['secretName']} is not rendered", "add it")
 
 
-@rule("clients-find-servers", routed, why="a server that no route leads to gets no request from outside")
+@rule("clients-find-servers", stable, why="a server that no route leads to gets no request from outside")
 def _clients_find_servers(obj: Obj, world: World) -> Problems:
-    if not any(leads_to(r, s) for s in world.services_of(obj) for r in world.of("Ingress", *ROUTES)):
+    if not any(is_routed(s, world) for s in world.services_of(obj)):
         yield Problem("metadata.name", "no Ingress or HTTPRoute leads to a Service of it", "lead one to its REST port")
 
 
@@ -276,5 +284,10 @@ def _door_is_served(obj: Obj, world: World) -> Problems:
                 yield Problem(
                     f"{container.field}.{name}", f"asks port {port}, which is not declared", "use a declared port"
                 )
-    if not world.services_of(obj):
-        yield Problem("metadata.name", "no Service selects it", "add one of type NodePort or LoadBalancer")
+    types = {s.spec.get("type", "ClusterIP") for s in world.services_of(obj)}
+    if not types & {"NodePort", "LoadBalancer"}:
+        yield Problem(
+            "metadata.name",
+            "no Service of a type that is reached from outside selects it",
+            "add one of type NodePort or LoadBalancer",
+        )

@@ -35,11 +35,7 @@ def _schema_valid(obj: Obj, world: World) -> Problems:
 
 @rule("object-unique", rendered, why="the second of two objects with one name overwrites the first at each apply")
 def _object_unique(obj: Obj, world: World) -> Problems:
-    same = [
-        o
-        for o in world.rendered
-        if (o.kind, o.group, o.namespace, o.name) == (obj.kind, obj.group, obj.namespace, obj.name)
-    ]
+    same = world.namesakes[obj.kind, obj.group, obj.namespace, obj.name]
     if len(same) > 1 and same[0] is not obj:
         yield Problem(
             "metadata.name", f"{obj} is rendered {len(same)} times, first at {same[0].source}", "give it another name"

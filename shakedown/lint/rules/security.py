@@ -17,14 +17,19 @@ def workloads(world: World) -> Iterable[Obj]:
 
 
 def serving(world: World) -> Iterable[Obj]:
-    """Workloads in the namespaces of model servers: what runs beside the models."""
+    """Workloads beside model servers, and in namespaces that say that they are restricted."""
     homes = {obj.namespace for obj in world.servers}
+    restricted = (
+        ns for ns in world.of("Namespace") if ns.labels.get("pod-security.kubernetes.io/enforce") == "restricted"
+    )
+    homes |= {ns.name for ns in restricted}
     return (obj for obj in world.workloads if obj.namespace in homes)
 
 
 def serving_namespaces(world: World) -> Iterable[Obj]:
-    """The namespaces that model servers run in."""
-    return (ns for ns in world.of("Namespace") if any(obj.namespace == ns.name for obj in world.servers))
+    """The namespaces that pods run in."""
+    homes = {obj.namespace for obj in (*world.workloads, *world.of("Prometheus", "Alertmanager"))}
+    return (ns for ns in world.of("Namespace") if ns.name in homes)
 
 
 @rule("image-pinned", workloads, why="a moving tag runs another program after the next restart, on some nodes only")

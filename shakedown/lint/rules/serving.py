@@ -6,7 +6,7 @@ from shakedown.lint import protos
 from shakedown.lint.objects import Obj, tree, trees
 from shakedown.lint.rule import Problem, Problems, kinds, rule
 from shakedown.lint.schemas import suggestion
-from shakedown.lint.server import FLAGS, Server
+from shakedown.lint.server import BINARY, FLAGS, Server
 from shakedown.lint.world import World
 
 TRUTHS = {"true", "false", "1", "0", "t", "f"}
@@ -42,6 +42,9 @@ def _flags_known(obj: Obj, world: World) -> Problems:
         if word.startswith("-") and name not in FLAGS:
             mend = f"drop it{suggestion(name, FLAGS)}" if name != "grpc_port" else "the gRPC port's flag is --port"
             yield Problem(server.field, f"{word!r} is no flag of tensorflow_model_server", mend)
+    program = str((server.container.data.get("command") or [BINARY])[0]).rpartition("/")[2]
+    if program not in {BINARY, "sh", "bash", "tf_serving_entrypoint.sh"}:
+        yield Problem(f"{server.container.field}.command", f"starts {program!r}", f"start {BINARY}")
     for name, value in server.flags.items():
         kind = FLAGS.get(name)
         if kind is int and not re.fullmatch(r"-?\d+", value):

@@ -29,7 +29,7 @@ def _claim_fits_replicas(obj: Obj, world: World) -> Problems:
     modes = set(obj.spec.get("accessModes") or [])
     if not modes or modes - MODES:
         yield Problem("spec.accessModes", f"{sorted(modes)} is no access mode", f"use {', '.join(sorted(SHARED))}")
-    users = [w for w in world.workloads.values() if w.namespace == obj.namespace and obj.name in w.claims]
+    users = [w for w in world.workloads_in.get(obj.namespace, []) if obj.name in w.claims]
     pods = sum(world.most(w.obj) if w.obj.kind in REPLICATED else 1 for w in users)
     if pods > 1 and not modes & SHARED:
         names = ", ".join(str(w.obj) for w in users)
@@ -72,6 +72,13 @@ def _volume_finds_claim(obj: Obj, world: World) -> Problems:
     ref = tree(obj.spec.get("claimRef"))
     if ref and world.find("PersistentVolumeClaim", str(ref.get("namespace")), ref.get("name")) is None:
         yield Problem("spec.claimRef", f"{ref.get('namespace')}/{ref.get('name')} is not rendered", "name the claim")
+    claim = world.find("PersistentVolumeClaim", str(ref.get("namespace")), ref.get("name"))
+    if (
+        claim
+        and "storageClassName" in claim.spec
+        and claim.spec["storageClassName"] != obj.spec.get("storageClassName", "")
+    ):
+        yield Problem("spec.storageClassName", f"is not the one of {claim}", "give both the same")
     if obj.spec.get("persistentVolumeReclaimPolicy", "Retain") != "Retain":
         yield Problem("spec.persistentVolumeReclaimPolicy", "deletes the models with the claim", "use Retain")
 

@@ -118,3 +118,27 @@ def _needs_tests(obj: Obj) -> bool:
     return any(
         "pytest" in str(dig(job, "steps")) for job in tree(obj.spec.get("jobs")).values() if "kubectl" not in str(job)
     )
+
+
+@rule("workflow-deploys", WORKFLOW, why="a workflow that never starts, or deploys nothing, is green for ever")
+def _workflow_deploys(obj: Obj, _world: World) -> Problems:
+    triggers = obj.spec.get("on")
+    if not triggers or (isinstance(triggers, dict) and "push" in triggers and not dig(triggers, "push", "branches")):
+        yield Problem("on", "names no event, or no branch", "name the branch that is deployed")
+    lines = [line for _, step in steps(obj) for line in str(step.get("run", "")).splitlines()]
+    if not any("kubectl apply" in line or "set image" in line or "helm upgrade" in line for line in lines):
+        yield Problem("jobs", "no step deploys", "apply the manifests")
+    for name, job in tree(obj.spec.get("jobs")).items():
+        if not 0 < tree(job).get("timeout-minutes", 30) <= 120:
+            yield Problem(f"jobs.{name}.timeout-minutes", f"is {tree(job)['timeout-minutes']}", "use 1 to 120")
+    yield from _push_problems(obj, lines)
+
+
+def _push_problems(obj: Obj, lines: list[str]) -> Problems:
+    signed = [str(dig(step, "with", "registry")) for _, step in steps(obj) if "login-action" in str(step.get("uses"))]
+    built = " ".join(line for line in lines if "docker build" in line or "docker tag" in line)
+    for image in (found[1] for line in lines if (found := re.match(r"\s*docker push (.+?)\s*$", line))):
+        if signed and image.partition("/")[0] not in signed:
+            yield Problem("jobs", f"pushes {image}, signed in at {signed}", "sign in where it pushes")
+        if image not in built:
+            yield Problem("jobs", f"pushes {image}, which it does not build", "build and tag it before")

@@ -1,0 +1,266 @@
+import re
+from collections.abc import Iterable, Iterator
+
+import yaml
+
+from shakedown.lint.adapter import adapter_objects
+from shakedown.lint.doors import doors
+from shakedown.lint.objects import Obj, Tree, dig, tree, trees
+from shakedown.lint.reach import Pod
+from shakedown.lint.rule import Problem, Problems, kinds, rule
+from shakedown.lint.rules.network import network_of, pod_of
+from shakedown.lint.scrape import KUBELET, services
+from shakedown.lint.workload import REPLICATED, Workload
+from shakedown.lint.world import World
+
+READ = frozenset({"list", "watch"})
+UPDATE = frozenset({"update"})
+GATEWAY = "gateway.networking.k8s.io"
+# what each program asks of the API server, by a part of its image's name
+RIGHTS: dict[str, tuple[tuple[str, str, frozenset[str]], ...]] = {
+    "traefik": (
+        ("", "services", READ),
+        ("", "namespaces", READ),
+        ("discovery.k8s.io", "endpointslices", READ),
+        (GATEWAY, "gatewayclasses", READ),
+        (GATEWAY, "gateways", READ),
+        (GATEWAY, "httproutes", READ),
+        (GATEWAY, "gatewayclasses/status", UPDATE),
+        (GATEWAY, "gateways/status", UPDATE),
+        (GATEWAY, "httproutes/status", UPDATE),
+    ),
+    "ingress-nginx": (
+        ("", "services", READ),
+        ("", "secrets", READ),
+        ("", "configmaps", READ),
+        ("discovery.k8s.io", "endpointslices", READ),
+        ("networking.k8s.io", "ingresses", READ),
+        ("networking.k8s.io", "ingressclasses", READ),
+        ("networking.k8s.io", "ingresses/status", UPDATE),
+    ),
+    "prometheus-adapter": (("", "pods", READ), ("", "namespaces", READ)),
+}
+API = Pod("the API server", address="192.0.2.1")  # RFC 5737: documentation
+
+
+def controllers(world: World) -> Iterable[Obj]:
+    """Workloads that ask the API server: gateways, ingress controllers, metrics adapters."""
+    return dict.fromkeys([*(d.obj for d in doors(world)), *adapter_objects(world)])
+
+
+def door_objects(world: World) -> Iterable[Obj]:
+    """The gateways and ingress controllers."""
+    return [d.obj for d in doors(world)]
+
+
+@rule(
+    "controllers-have-their-rights",
+    controllers,
+    why="a controller without its rights sees nothing, and only its log says so",
+)
+def _controllers_have_their_rights(obj: Obj, world: World) -> Problems:
+    workload = world.workloads[obj]
+    account = str(workload.pod.get("serviceAccountName", "default"))
+    granted = list(_granted(obj.namespace, account, world))
+    for group, resource, verbs in _needed(workload):
+        held = {v for rule_ in granted if _covers(rule_, group, resource) for v in rule_.get("verbs") or []}
+        if not (verbs <= held or "*" in held):
+            what = f"{resource}.{group}" if group else resource
+            yield Problem(
+                f"{workload.prefix}.serviceAccountName",
+                f"{account} may not {', '.join(sorted(verbs - held))} {what}",
+                "grant it in its role",
+            )
+    own = world.find("ServiceAccount", obj.namespace, account)
+    mounted = workload.pod.get(
+        "automountServiceAccountToken", own.data.get("automountServiceAccountToken", True) if own else True
+    )
+    projected = any("projected" in v for v in workload.volumes.values())
+    if not mounted and not projected:
+        yield Problem(
+            f"{workload.prefix}.automountServiceAccountToken", "is false: it can't ask the API server", "set true here"
+        )
+
+
+def _needed(workload: Workload) -> Iterator[tuple[str, str, frozenset[str]]]:
+    for name, rights in RIGHTS.items():
+        if any(name in c.image for c in workload.containers):
+            yield from rights
+
+
+def _covers(rule_: Tree, group: str, resource: str) -> bool:
+    groups, resources = rule_.get("apiGroups") or [], rule_.get("resources") or []
+    return bool({group, "*"} & set(groups)) and bool({resource, "*"} & set(resources))
+
+
+def _granted(namespace: str, account: str, world: World) -> Iterator[Tree]:
+    for binding in world.of("ClusterRoleBinding", "RoleBinding"):
+        subjects = ((s.get("namespace", binding.namespace), s.get("name")) for s in trees(binding.data.get("subjects")))
+        if (namespace, account) in subjects:
+            kind = str(dig(binding.data, "roleRef", "kind"))
+            role = world.find(
+                kind, "" if kind == "ClusterRole" else binding.namespace, dig(binding.data, "roleRef", "name")
+            )
+            yield from trees(role.data.get("rules")) if role else []
+
+
+@rule(
+    "controllers-reach-the-api",
+    controllers,
+    why="a controller that a policy cuts off from the API server serves yesterday's routes",
+)
+def _controllers_reach_the_api(obj: Obj, world: World) -> Problems:
+    own = pod_of(world.workloads[obj])
+    for port in (443, 6443):  # of the Service, and of the server behind it, as policies see one or the other
+        verdict = network_of(world).reach(own, API, port)
+        if not verdict.allowed:
+            yield Problem(
+                "metadata.name",
+                f"can't reach the API server on {port}: {', '.join(map(str, verdict.blocked_by))}",
+                "allow egress to it",
+            )
+
+
+def running(world: World) -> Iterable[Obj]:
+    """Everything that says how many replicas it wants."""
+    return world.of(*REPLICATED, "Prometheus", "Alertmanager")
+
+
+@rule("replicas-run", running, why="nought replicas serve nobody, and two hundred are a slip")
+def _replicas_run(obj: Obj, world: World) -> Problems:
+    count = obj.spec.get("replicas", 1)
+    if count < 1:
+        yield Problem("spec.replicas", "is 0", "run 1 or more")
+    if (
+        obj in {d.obj for d in doors(world)}
+        and "replicas" in obj.spec
+        and count < 2
+        and not world.of("PersistentVolume")
+    ):
+        yield Problem("spec.replicas", f"the front door has {count}", "run 2 or more")
+
+
+@rule(
+    "gateway-options-agree",
+    door_objects,
+    why="a gateway without its provider, its ping or its middleware answers 404, or never becomes ready",
+)
+def _gateway_options_agree(obj: Obj, world: World) -> Problems:
+    workload = world.workloads[obj]
+    for container in (c for c in workload.containers if any("--entrypoints." in w for w in c.command_line)):
+        options = dict(_options(container.command_line))
+        field = f"{container.field}.args"
+        routes = world.of("HTTPRoute", "GRPCRoute")
+        if routes and options.get("providers.kubernetesgateway") != "true":
+            yield Problem(field, "routes are rendered, and --providers.kubernetesgateway is not true", "set it")
+        seen = options.get("providers.kubernetesgateway.namespaces")
+        for namespace in sorted({r.namespace for r in routes}) if seen is not None else []:
+            if namespace not in str(seen).split(","):
+                yield Problem(field, f"watches {seen}, and there are routes in {namespace}", "name the namespace")
+        for probe in ("readinessProbe", "livenessProbe"):
+            if dig(container.data, probe, "httpGet", "path") == "/ping" and options.get("ping") != "true":
+                yield Problem(field, f"{probe} asks /ping, and --ping is not true", "set --ping=true")
+        yield from _option_references(field, options, workload, world)
+
+
+def _options(words: list[str]) -> Iterator[tuple[str, str]]:
+    for word in words:
+        name, _, value = word.lstrip("-").partition("=")
+        yield name.lower(), value
+
+
+def _option_references(field: str, options: dict[str, str], workload: Workload, world: World) -> Problems:
+    points = {m[1] for name in options if (m := re.fullmatch(r"entrypoints\.(\w+)\.address", name))}
+    for name in ("ping.entrypoint", "metrics.prometheus.entrypoint"):
+        if name in options and options[name] not in points:
+            yield Problem(field, f"--{name}={options[name]} is no entry point", f"use one of {sorted(points)}")
+    for name, value in options.items():
+        point = re.fullmatch(r"entrypoints\.(\w+)\..*", name)
+        if point and point[1] not in points:
+            yield Problem(field, f"--{name} is about an entry point without address", f"use one of {sorted(points)}")
+        address = re.fullmatch(r":(\d+)(/tcp)?", value)
+        if name.endswith(".address") and (address is None or int(address[1]) not in workload.declared_ports):
+            yield Problem(
+                field,
+                f"--{name}={value} is no declared port",
+                f"declare it; declared are {list(workload.declared_ports)}",
+            )
+        if (
+            value
+            and name.split(".")[-1]
+            in {"prometheus", "ping", "kubernetesgateway", "addrouterslabels", "addserviceslabels", "watch"}
+            and value not in {"true", "false"}
+        ):
+            yield Problem(field, f"--{name}={value} is neither true nor false", "write true or false")
+        if name.endswith(".http.middlewares") and "@file" in value:
+            yield from _middleware(field, value, options, workload, world)
+    service = options.get("providers.kubernetesgateway.statusaddress.service.name")
+    namespace = options.get("providers.kubernetesgateway.statusaddress.service.namespace", workload.namespace)
+    if service and world.find("Service", namespace, service) is None:
+        yield Problem(
+            field, f"the status address names Service {namespace}/{service}, which is not rendered", "name its Service"
+        )
+
+
+def _middleware(field: str, value: str, options: dict[str, str], workload: Workload, world: World) -> Problems:
+    path = options.get("providers.file.filename", "")
+    texts = [world.file_in(workload, container, path) for container in workload.containers]
+    try:
+        given = tree(yaml.safe_load(next((t for t in texts if t), "")))
+    except yaml.YAMLError as error:
+        yield Problem(field, f"{path} is no YAML: {error}", "correct it")
+        return
+    defined = tree(dig(given, "http", "middlewares"))
+    for name in (each.partition("@")[0] for each in value.split(",") if each.endswith("@file")):
+        if name not in defined:
+            yield Problem(
+                field,
+                f"middleware {name} is not defined in {path or 'a file: no --providers.file.filename'}",
+                "define it there",
+            )
+        elif not all(tree(tree(each)) for each in tree(defined[name]).values()) or not tree(defined[name]):
+            yield Problem(field, f"middleware {name} says nothing", "give it its settings")
+
+
+@rule(
+    "foreign-series-keep-their-labels",
+    kinds("ServiceMonitor"),
+    why="without honorLabels the namespace and pod of a series become those of its exporter",
+)
+def _foreign_series_keep_their_labels(obj: Obj, world: World) -> Problems:
+    chosen = services(obj, world)
+    doors_ = {d.obj for d in doors(world)}
+    foreign = KUBELET in chosen or any(w.obj in doors_ for s in chosen if s is not KUBELET for w in world.backends(s))
+    for endpoint in trees(obj.spec.get("endpoints")):
+        field = f"spec.endpoints[{endpoint.get('port')}]"
+        if foreign and endpoint.get("honorLabels") is not True:
+            yield Problem(f"{field}.honorLabels", "is not true", "set honorLabels: true")
+        if str(endpoint.get("port")).startswith("https") and endpoint.get("scheme") != "https":
+            yield Problem(f"{field}.scheme", "asks a TLS port in clear text", "set scheme: https")
+        if KUBELET in chosen and not (endpoint.get("bearerTokenFile") or endpoint.get("authorization")):
+            yield Problem(
+                f"{field}.bearerTokenFile", "the kubelet answers nobody without a token", "name the account's token"
+            )
+        if KUBELET in chosen and not (
+            dig(endpoint, "tlsConfig", "insecureSkipVerify") or dig(endpoint, "tlsConfig", "caFile")
+        ):
+            yield Problem(
+                f"{field}.tlsConfig", "the kubelet's certificate is its own", "set insecureSkipVerify, or a caFile"
+            )
+
+
+def kubelet_readers(world: World) -> Iterable[Obj]:
+    """Prometheus objects, where the kubelet is scraped."""
+    return world.of("Prometheus") if any(KUBELET in services(m, world) for m in world.of("ServiceMonitor")) else ()
+
+
+@rule(
+    "prometheus-may-read-the-kubelet",
+    kubelet_readers,
+    why="without nodes/metrics the kubelet answers 403: no CPU, no memory",
+)
+def _prometheus_may_read_the_kubelet(obj: Obj, world: World) -> Problems:
+    account = str(obj.spec.get("serviceAccountName", "default"))
+    rules = _granted(obj.namespace, account, world)
+    if not any(_covers(r, "", "nodes/metrics") and {"get", "*"} & set(r.get("verbs") or []) for r in rules):
+        yield Problem("spec.serviceAccountName", f"{account} may not get nodes/metrics", "grant it")
