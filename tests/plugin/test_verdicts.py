@@ -1,7 +1,9 @@
 """The plugin is tried on small runs of pytest in a process of their own, as a user meets it."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,115 +12,125 @@ pytest_plugins = ["pytester"]
 PROJECT = Path(__file__).parents[2]
 
 CONFTEST = 'pytest_plugins = ["fixtures.options", "fixtures.verdicts", "fixtures.terminal"]'
-HEADER = "import pytest\nfrom shakedown.verdict import Failed, Inconclusive, UnusableEnvironment\n"
+HEADER = "import pytest\nfrom fixtures.run import RUN\nfrom shakedown.verdict import Failed, Inconclusive\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a small run came to."""
+
+    code: int
+    verdict: dict[str, Any]
+    shown: str
+
+
+class Suite:
+    """A suite of one file."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester, self.root = pytester, pytester.path
+        pytester.makeconftest(CONFTEST)
+        pytester.makeini("[pytest]\naddopts = -p no:locust --strict-markers --import-mode=importlib")
+        (self.root / "suites" / "health").mkdir(parents=True)
+
+    def run(self, body: str, *options: str) -> Outcome:
+        (self.root / "suites" / "health" / "test_it.py").write_text(HEADER + body)
+        result = self.pytester.runpytest_subprocess("suites", *options)
+        verdict = self.root / "reports" / "latest" / "verdict.json"
+        shown = result.stdout.str() + result.stderr.str()
+        return Outcome(int(result.ret), json.loads(verdict.read_text()) if verdict.exists() else {}, shown)
 
 
 @pytest.fixture
-def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
-    pytester.makeconftest(CONFTEST)
-    pytester.makeini("[pytest]\naddopts = -p no:locust --strict-markers --import-mode=importlib")
-    (pytester.path / "suites" / "health").mkdir(parents=True)
-    return pytester
+    return Suite(pytester)
 
 
-def outcome(suite: pytest.Pytester, body: str, *options: str) -> tuple[int, dict[str, object], str]:
-    (suite.path / "suites" / "health" / "test_it.py").write_text(HEADER + body)
-    result = suite.runpytest_subprocess("suites", *options)
-    verdict = suite.path / "reports" / "latest" / "verdict.json"
-    return int(result.ret), json.loads(verdict.read_text()) if verdict.exists() else {}, result.stdout.str()
-
-
-def test_a_test_that_shows_evidence_is_proven(suite: pytest.Pytester) -> None:
-    code, verdict, shown = outcome(suite, "def test_one_is_one(evidence):\n    evidence('saw 1')\n")
-    assert code == 0
-    assert verdict["counts"] == {"passed": 1, "failed": 0, "inconclusive": 0, "not proven": 0}
-    assert "proven     health: one is one: saw 1" in shown
-    assert (suite.path / "reports" / "latest" / "junit.xml").exists()
-
-
-def test_a_test_that_passes_without_evidence_is_not_green(suite: pytest.Pytester) -> None:
-    code, _, shown = outcome(suite, "def test_nothing():\n    pass\n")
-    assert code == 6
-    assert "NOT JUDGED health: nothing: the test passed but recorded no evidence" in shown
-
-
-@pytest.mark.parametrize(
-    ("body", "code", "line"),
-    [
-        ("def test_x(evidence):\n    raise Inconclusive('3 samples of 100')", 6, "NOT JUDGED health: x: 3 samples"),
-        ("def test_x(evidence):\n    raise Failed('pod p is gone')", 1, "FAILED     health: x: pod p is gone"),
-        ("def test_x(evidence):\n    1 / 0", 1, "FAILED     health: x: ZeroDivisionError: division by zero"),
-        ("def test_x():\n    pytest.skip('no cluster')", 6, "NOT JUDGED health: x: skipped: no cluster"),
-        (
-            "@pytest.fixture\ndef y():\n    raise Inconclusive('no y')\ndef test_x(y):\n    pass",
-            6,
-            "NOT JUDGED health: x: in setup: no y",
-        ),
-        (
-            "@pytest.fixture\ndef y():\n    yield\n    raise Failed('y')\ndef test_x(y, evidence):\n    evidence('x')",
-            1,
-            "FAILED     health: x: in teardown: y",
-        ),
-    ],
-    ids=["inconclusive", "failed", "error", "skipped", "set-up", "clean-up"],
-)
-def test_what_is_not_proven_is_not_green(suite: pytest.Pytester, body: str, code: int, line: str) -> None:
-    exit_code, _, shown = outcome(suite, body)
-    assert exit_code == code
-    assert line in shown
-
-
-def test_a_failure_outweighs_what_could_not_be_judged(suite: pytest.Pytester) -> None:
-    body = "def test_x(evidence):\n    raise Failed('f')\ndef test_y(evidence):\n    raise Inconclusive('i')\n"
-    code, verdict, _ = outcome(suite, body)
-    assert code == 1
-    assert verdict["exit_code"] == 1
-
-
-def test_deselected_promises_are_listed_and_alone_are_not_green(suite: pytest.Pytester) -> None:
-    body = (
-        "@pytest.mark.smoke\ndef test_x(evidence):\n    evidence('saw x')\n"
-        "@pytest.mark.conformance\ndef test_y(evidence):\n    evidence('saw y')\n"
+def test_proven_promises_are_listed_with_their_evidence_and_those_not_asked_beside_them(suite: Suite) -> None:
+    ended = suite.run(
+        "@pytest.mark.smoke\ndef test_one_is_one(evidence):\n    evidence('saw 1')\n"
+        "@pytest.mark.conformance\ndef test_long(evidence):\n    evidence('saw long')\n",
+        "--profile=smoke",
     )
-    code, verdict, shown = outcome(suite, body, "--profile", "smoke")
-    assert code == 0
-    assert "not asked  health: y" in shown
-    assert verdict["counts"]["not proven"] == 1  # type: ignore[index] # JSON
-    assert outcome(suite, body, "--profile", "conformance")[1]["counts"]["passed"] == 2  # type: ignore[index] # JSON
-    assert outcome(suite, body.replace("@pytest.mark.smoke\n", ""), "--profile", "smoke")[0] in (5, 6)
+    assert ended.code == 0
+    assert "proven     health: one is one: saw 1" in ended.shown
+    assert "not proven health: long: not asked in this run" in ended.shown
+    assert ended.verdict["counts"] == {"passed": 1, "failed": 0, "inconclusive": 0, "not proven": 1}
+    assert (suite.root / "reports" / "latest" / "junit.xml").exists()
 
 
-def test_an_environment_that_is_missing_ends_the_run_with_its_own_words(suite: pytest.Pytester) -> None:
-    body = (
+def test_what_was_not_judged_is_not_green(suite: Suite) -> None:
+    ended = suite.run(
+        "@pytest.fixture\ndef broken():\n    raise Inconclusive('no samples')\n"
+        "def test_proven(evidence):\n    evidence('saw')\n"
+        "def test_empty():\n    pass\n"
+        "def test_skipped():\n    pytest.skip('no cluster')\n"
+        "def test_few(evidence):\n    raise Inconclusive('3 samples of 100')\n"
+        "def test_set_up(broken):\n    pass\n"
+    )
+    assert ended.code == 6
+    assert "NOT JUDGED health: empty: the test passed but recorded no evidence" in ended.shown
+    assert "NOT JUDGED health: skipped: skipped: no cluster" in ended.shown
+    assert "NOT JUDGED health: few: 3 samples of 100" in ended.shown
+    assert "NOT JUDGED health: set up: in setup: no samples" in ended.shown
+    assert "1 proven, 4 not judged" in ended.shown
+
+
+def test_a_failure_outweighs_all_else_and_is_told_with_its_reason(suite: Suite) -> None:
+    ended = suite.run(
+        "@pytest.fixture\ndef leaky():\n    yield\n    raise Failed('pod stays')\n"
+        "@pytest.fixture(scope='module')\ndef shared():\n    raise Failed('stack is down')\n"
+        "@pytest.fixture\ndef tidy():\n    yield\n"
+        "def test_gone(tidy, evidence):\n    evidence('a')\n    raise Failed('pod p is gone')\n"
+        "def test_error(evidence):\n    1 / 0\n"
+        "def test_clean_up(leaky, evidence):\n    evidence('saw')\n"
+        "def test_first(shared):\n    pass\n"
+        "def test_second(shared):\n    pass\n"
+        "def test_few(evidence):\n    raise Inconclusive('few')\n"
+    )
+    assert ended.code == ended.verdict["exit_code"] == 1
+    assert "FAILED     health: gone: pod p is gone" in ended.shown
+    assert "FAILED     health: error: ZeroDivisionError: division by zero" in ended.shown
+    assert "FAILED     health: clean up: in teardown: pod stays" in ended.shown
+    assert "FAILED     health: first: in setup: stack is down" in ended.shown
+    assert "NOT JUDGED health: second: in setup: it needs what failed before: stack is down" in ended.shown
+
+
+def test_an_environment_that_is_missing_ends_the_run_with_its_own_words(suite: Suite) -> None:
+    ended = suite.run(
         "@pytest.fixture(scope='session')\ndef env():\n    pytest.exit('nothing could be judged: no engine', 6)\n"
         "def test_x(env):\n    pass\ndef test_y(env):\n    pass\n"
     )
-    code, verdict, shown = outcome(suite, body)
-    assert code == 6
-    assert "no engine" in shown
-    assert verdict["counts"]["not proven"] == 2  # type: ignore[index] # JSON
+    assert ended.code == 6
+    assert ended.verdict["ended_early"] == "nothing could be judged: no engine"
+    assert ended.verdict["counts"]["not proven"] == 2
 
 
-def test_a_misspelt_setting_ends_the_run_before_it_starts(suite: pytest.Pytester) -> None:
-    (suite.path / "shakedown.toml").write_text("profil = 'smoke'\n")
-    (suite.path / "suites" / "health" / "test_it.py").write_text("def test_x():\n    pass\n")
-    result = suite.runpytest_subprocess("suites")
-    assert result.ret == 4
-    assert "did you mean 'profile'?" in result.stderr.str()
+def test_a_cluster_that_dies_ends_the_run_and_is_no_failure_of_the_deployment(suite: Suite) -> None:
+    ended = suite.run(
+        "class Dead:\n    name = 'c'\n    def silence(self):\n        return 'connection refused'\n"
+        "@pytest.fixture(scope='session')\ndef cluster(pytestconfig):\n"
+        "    pytestconfig.stash[RUN].cluster = Dead()\n    yield\n"
+        "    pytestconfig.stash[RUN].cluster = None\n    raise RuntimeError('clean-up of a dead cluster')\n"
+        "def test_x(cluster, evidence):\n    raise ConnectionError('refused')\n"
+        "def test_y(cluster, evidence):\n    evidence('never')\n"
+    )
+    assert ended.code == 6
+    assert ended.verdict["counts"] == {"passed": 0, "failed": 0, "inconclusive": 1, "not proven": 1}
+    assert ended.verdict["ended_early"] == "cluster c doesn't answer any more: connection refused"
 
 
-def test_a_broken_promise_stays_broken_when_its_clean_up_succeeds(suite: pytest.Pytester) -> None:
-    body = "@pytest.fixture\ndef y():\n    yield\n"
-    body += "def test_x(y, evidence):\n    evidence('a')\n    raise Failed('broken')\n"
-    code, verdict, _ = outcome(suite, body)
-    assert code == 1
-    assert verdict["promises"][0]["reason"] == "broken"  # type: ignore[index] # JSON
+def test_a_misspelt_setting_ends_the_run_before_it_starts(suite: Suite) -> None:
+    (suite.root / "shakedown.toml").write_text("profil = 'smoke'\n")
+    ended = suite.run("def test_x():\n    pass\n")
+    assert ended.code == 4
+    assert "did you mean 'profile'?" in ended.shown
 
 
-def test_the_projects_own_tests_make_no_report(suite: pytest.Pytester) -> None:
-    (suite.path / "tests").mkdir()
-    (suite.path / "tests" / "test_it.py").write_text("def test_x():\n    assert True\n")
-    result = suite.runpytest_subprocess("tests")
+def test_the_projects_own_tests_make_no_report(suite: Suite) -> None:
+    (suite.root / "tests").mkdir()
+    (suite.root / "tests" / "test_it.py").write_text("def test_x():\n    assert True\n")
+    result = suite.pytester.runpytest_subprocess("tests")
     assert result.ret == 0
-    assert not (suite.path / "reports").exists()
+    assert not (suite.root / "reports").exists()
