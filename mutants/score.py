@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mutants.bench import Bench, refusals
 from mutants.catalogue import Mutant
-from mutants.change import DoesNotApply
+from mutants.change import DoesNotApply, plain_name
 from shakedown.lint.rule import RULES, Judgement
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def judge_mutant(mutant: Mutant, bench: Bench) -> Result:
 def _is_named(each: Judgement, mutant: Mutant) -> bool:
     path = mutant.caught.test.partition("::")[0]
     right_file = path == f"suites/static/test_{each.rule.theme}.py"
-    return right_file and (each.rule.name, str(each.subject)) == (mutant.caught.rule, mutant.caught.object)
+    return right_file and (each.rule.name, plain_name(each.subject)) == (mutant.caught.rule, mutant.caught.object)
 
 
 def _result(mutant: Mutant, fate: Fate, red: tuple[str, ...], said: str) -> Result:

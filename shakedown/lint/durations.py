@@ -49,11 +49,13 @@ def is_shorter_duration(path: str, before: Json, after: Json) -> bool:
     if DURATION_FIELDS.search(field):
         old, new = _seconds(before), _seconds(after)
         return new is not None and (before is None or (old is not None and 0 <= new <= old))
+    if _is_generated_name(before, after):
+        return True
     if isinstance(before, str) and isinstance(after, str):
         same = DURATION_TEXT.sub("", before) == DURATION_TEXT.sub("", after)
         pairs = zip(DURATION_TEXT.finditer(before), DURATION_TEXT.finditer(after), strict=False)
         return same and all((_seconds(new[0]) or 0) <= (_seconds(old[0]) or 0) for old, new in pairs)
-    return _is_generated_name(before, after)
+    return False
 
 
 def _is_generated_name(before: Json, after: Json) -> bool:

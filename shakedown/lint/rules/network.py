@@ -65,11 +65,12 @@ def _door_reaches_server(obj: Obj, world: World) -> Problems:
 
 def _blocked(door: Workload, obj: Obj, world: World) -> str:
     """Which ports a door can't reach and by which policies; empty where it reaches them all."""
-    server = world.servers[obj]
-    for port in sorted(_ports(world, obj) or {server.rest_port}):
-        verdict = network_of(world).reach(pod_of(door), pod_of(server.workload), port)
-        if not verdict.allowed:
-            return f"{door.obj} can't reach port {port}: {', '.join(map(str, verdict.blocked_by))}"
+    ports = sorted(_ports(world, obj) or {world.servers[obj].rest_port})
+    verdicts = {p: network_of(world).reach(pod_of(door), pod_of(world.workloads[obj]), p) for p in ports}
+    shut = [port for port, verdict in verdicts.items() if not verdict.allowed]
+    if shut:
+        policies = ", ".join(map(str, verdicts[shut[0]].blocked_by))
+        return f"{door.obj} can't reach ports {shut}: {policies}"
     return ""
 
 
