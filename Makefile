@@ -20,6 +20,18 @@ test: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m bench.model_server
 
+# Seeded defects in manifests: each must be caught by the test that is named for it.
+score: .venv/ready
+	$(BIN)/python -m mutants static
+
+# Every field deleted and every value swapped, one at a time: a survivor that nobody has judged is red.
+score-mechanical: .venv/ready
+	$(BIN)/python -m mutants mechanical
+
+# Seeded defects on the cluster that --keep-cluster kept.
+score-live: .venv/ready
+	$(BIN)/python -m mutants live
+
 images: .venv/ready
 	$(BIN)/python -m airgap images
 

@@ -44,9 +44,10 @@ class Spot:
 
 
 class Judgement(Strict):
-    """Survivors that were judged: a pattern of their descriptions, the class, and why no rule must see them."""
+    """Survivors that were judged: a pattern of their descriptions, how many, the class, and why no rule must see them."""
 
     pattern: str
+    count: int
     kind: str = Field(alias="class")
     reason: str
 
@@ -155,7 +156,12 @@ def hold(tried: int, alive: list[str], judged: list[Judgement], seconds: float) 
         else:
             survivors[spot] = found[1]
             used[found[0].pattern] += 1
-    stale = [each.pattern for each in judged if not used[each.pattern]]
+    unjudged += [
+        f"{used[each.pattern]} survivors match {each.pattern!r}, and {each.count} were judged"
+        for each in judged
+        if used[each.pattern] > each.count
+    ]
+    stale = [each.pattern for each in judged if used[each.pattern] < each.count]
     return Outcome(tried, survivors, unjudged, stale, seconds)
 
 
@@ -167,7 +173,7 @@ def report(outcome: Outcome) -> Iterator[str]:
     for kind, count in Counter(outcome.survivors.values()).most_common():
         yield f"  {count:5} survivors judged: {kind}"
     yield from (f"survivor that nobody has judged: {spot}" for spot in outcome.unjudged)
-    yield from (f"judgement that no survivor matches any more: {pattern}" for pattern in outcome.stale)
+    yield from (f"judgement that fewer survivors match than it counts: {pattern}" for pattern in outcome.stale)
     yield f"{outcome.seconds:.1f} s"
 
 

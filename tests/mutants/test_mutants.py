@@ -76,7 +76,7 @@ def test_a_slip_of_the_pen_in_the_catalogue_is_refused(tmp_path: Path) -> None:
 
 def test_a_survivor_that_nobody_judged_and_a_stale_judgement_are_told() -> None:
     judged = [
-        mechanical.Judgement.model_validate({"pattern": pattern, "class": "harmless", "reason": "r"})
+        mechanical.Judgement.model_validate({"pattern": pattern, "count": 1, "class": "harmless", "reason": "r"})
         for pattern in ("labels", "never")
     ]
     outcome = mechanical.hold(10, ["a delete /labels", "b delete /spec"], judged, 1.0)

@@ -33,6 +33,7 @@ POSITIVE = {
     "groupPriorityMinimum",
 }
 POSITIVE |= {"versionPriority", "activeDeadlineSeconds"}
+NO_SOURCE = {"capacity", "claimRef", "nodeAffinity"}  # mappings of a volume that say nothing of where its files are
 FIELD_PATHS = {"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName"}
 FIELD_PATHS |= {"status.hostIP", "status.podIP", "status.podIPs", "status.hostIPs"}
 
@@ -82,6 +83,13 @@ def _values_legal(obj: Obj, _world: World) -> Problems:
         )
     if obj.kind == "CronJob" and not set(str(obj.spec.get("schedule"))) <= set("0123456789*/,- "):
         yield Problem("spec.schedule", f"{obj.spec.get('schedule')!r} is no schedule", "minute hour day month weekday")
+    kind = dig(obj.spec, "strategy", "type")
+    if obj.kind == "Deployment" and kind not in {None, "RollingUpdate", "Recreate"}:
+        yield Problem("spec.strategy.type", f"{kind} is no strategy", "use RollingUpdate")
+    if obj.kind == "PersistentVolume" and not any(
+        isinstance(v, dict) for k, v in obj.spec.items() if k not in NO_SOURCE
+    ):
+        yield Problem("spec", "has no source", "say where the volume's files are, such as nfs or csi")
     yield from _role_problems(obj)
 
 
