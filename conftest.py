@@ -1,3 +1,10 @@
 """Command-line options and fixtures of the suites: which modules hold them, nothing else."""
 
-pytest_plugins = ["fixtures.options", "fixtures.verdicts", "fixtures.terminal", "fixtures.cluster", "fixtures.stack"]
+pytest_plugins = [
+    "fixtures.options",
+    "fixtures.static",
+    "fixtures.verdicts",
+    "fixtures.terminal",
+    "fixtures.cluster",
+    "fixtures.stack",
+]
