@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROFILE ?= acceptance
 
-.PHONY: verify test bench images clean lock
+.PHONY: verify test score score-mechanical bench images clean lock
 
 verify: .venv/ready
 	$(BIN)/pytest suites/ --profile $(PROFILE) $(ARGS)
@@ -27,10 +27,6 @@ score: .venv/ready
 # Every field deleted and every value swapped, one at a time: a survivor that nobody has judged is red.
 score-mechanical: .venv/ready
 	$(BIN)/python -m mutants mechanical
-
-# Seeded defects on the cluster that --keep-cluster kept.
-score-live: .venv/ready
-	$(BIN)/python -m mutants live
 
 images: .venv/ready
 	$(BIN)/python -m airgap images

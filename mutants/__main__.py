@@ -1,4 +1,4 @@
-"""`python -m mutants static | mechanical | live`: score the suites by the defects that they catch."""
+"""`python -m mutants static | mechanical`: score the suites by the defects that they catch."""
 
 import argparse
 import sys
@@ -17,8 +17,8 @@ REPORTS = Path(__file__).parents[1] / "reports"
 def main() -> int:
     """0 where every defect is caught as it should be, 1 where one is not, 2 where nothing could be scored."""
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
-    parser.add_argument("what", choices=["static", "mechanical", "live"])
-    commands = {"static": static, "mechanical": mechanically, "live": live}
+    parser.add_argument("what", choices=["static", "mechanical"])
+    commands = {"static": static, "mechanical": mechanically}
     try:
         return commands[parser.parse_args().what]()
     except (NotGreen, CatalogueError, BadInput, BuildError) as error:
@@ -47,13 +47,6 @@ def mechanically() -> int:
     print("\n".join(mechanical.report(outcome)))
     mechanical.write(outcome, REPORTS / "mutation-mechanical.json")
     return int(bool(outcome.unjudged or outcome.stale))
-
-
-def live() -> int:
-    """Run the live mutants on the cluster of the current run."""
-    from mutants import live as cluster  # noqa: PLC0415  # the other commands need no cluster
-
-    return cluster.run(read("live"), REPORTS / "mutation-live.json")
 
 
 if __name__ == "__main__":

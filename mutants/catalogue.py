@@ -46,20 +46,13 @@ class Change(Strict):
         return self
 
 
-class Action(Strict):
-    """One action on a live cluster: kubectl's arguments, and what it reads from standard input."""
-
-    kubectl: list[str]
-    stdin: str = ""
-
-
 class Caught(Strict):
-    """What must turn red: the test's file, for the static suite rule and object, and a phrase of its message."""
+    """What must turn red: the test, its rule and object, and a phrase of its message."""
 
-    layer: Literal["static", "live"]
+    layer: Literal["static"]
     test: str
-    rule: str = ""
-    object: str = ""
+    rule: str
+    object: str
     says: str
 
 
@@ -74,20 +67,9 @@ class Mutant(Strict):
     suffers: str
     origin: str
     deployment: str
-    change: list[Change] = Field(default_factory=list)
-    actions: list[Action] = Field(default_factory=list)
-    await_: list[Action] = Field(default_factory=list, alias="await")
+    change: list[Change] = Field(min_length=1)
     caught: Caught
     refused: bool = False
-
-    @model_validator(mode="after")
-    def changes_something(self) -> "Mutant":
-        """A static mutant changes rendered objects; a live one may act on the cluster instead."""
-        if not self.change and (self.caught.layer == "static" or not self.actions):
-            raise ValueError("changes nothing; give `change`, or `actions` for the live layer")
-        if self.caught.layer == "static" and not (self.caught.rule and self.caught.object):
-            raise ValueError("names no rule and object that must turn red")
-        return self
 
 
 def read(layer: str, folder: Path = FOLDER) -> list[Mutant]:

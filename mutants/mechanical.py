@@ -44,7 +44,7 @@ class Spot:
 
 
 class Judgement(Strict):
-    """Survivors that were judged: a pattern of their descriptions, how many, the class, and why no rule must see them."""
+    """Survivors that were judged: a pattern of their descriptions, how many, the class, and why."""
 
     pattern: str
     count: int

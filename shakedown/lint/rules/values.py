@@ -77,6 +77,11 @@ def _values_legal(obj: Obj, _world: World) -> Problems:
             yield Problem(path, f"{value!r} is no direction", "use Ingress and Egress")
         if name == "fieldPath" and value not in FIELD_PATHS and not str(value).startswith("metadata."):
             yield Problem(path, f"{value!r} is no field of a pod", f"use one of {sorted(FIELD_PATHS)}")
+    yield from _kind_problems(obj)
+    yield from _role_problems(obj)
+
+
+def _kind_problems(obj: Obj) -> Problems:
     if obj.kind == "CronJob" and len(str(obj.spec.get("schedule")).split()) != 5:
         yield Problem(
             "spec.schedule", f"{obj.spec.get('schedule')!r} has not five fields", "minute hour day month weekday"
@@ -90,7 +95,6 @@ def _values_legal(obj: Obj, _world: World) -> Problems:
         isinstance(v, dict) for k, v in obj.spec.items() if k not in NO_SOURCE
     ):
         yield Problem("spec", "has no source", "say where the volume's files are, such as nfs or csi")
-    yield from _role_problems(obj)
 
 
 def _role_problems(obj: Obj) -> Problems:
