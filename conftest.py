@@ -7,4 +7,5 @@ pytest_plugins = [
     "fixtures.terminal",
     "fixtures.cluster",
     "fixtures.stack",
+    "fixtures.serving",
 ]

@@ -1,18 +1,22 @@
 """Small pods on chosen nodes that connect, answer and look up names, to ask the cluster's network itself."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import yaml
 
 from shakedown.cluster import Cluster
 from shakedown.cluster.access import CommandFailed
+from shakedown.verdict import Failed
 from shakedown.wait import NotYet, eventually
 from shakedown.workloads import troubles_of
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.56"  # Kubernetes' own network test program, see its README
+GUEST = "shakedown-guest"
 SERVE = ("netexec", "--http-port=8080", "--udp-port=-1")
 
 
@@ -48,9 +52,10 @@ class Lab:
             "--filename=-",
             stdin=yaml.safe_dump(pod_manifest(self.namespace, name, node, {"probe": name, **(labels or {})})),
         )
-        return eventually(lambda: self._ready(name), within=within, awaited=f"pod {self.namespace}/{name} is Ready")
+        return eventually(lambda: self.ready(name), within=within, awaited=f"pod {self.namespace}/{name} is Ready")
 
-    def _ready(self, name: str) -> Member:
+    def ready(self, name: str) -> Member:
+        """One pod of the lab, Ready; raises NotYet with what keeps it from that."""
         pod = self.cluster.core.read_namespaced_pod(name, self.namespace)
         if not any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or []):
             raise NotYet("; ".join(trouble.text for trouble in troubles_of(pod)))
@@ -71,6 +76,14 @@ class Lab:
             return Reach(reached=False, seconds=time.monotonic() - started, said=said[0] if said else "")
         return Reach(reached=True, seconds=time.monotonic() - started, said="")
 
+    def fetch(self, pod: str, url: str, *options: str) -> str:
+        """What a URL answers wget in a pod (without its -T, on which Debian's busybox crashes). Raises Failed."""
+        try:
+            return self.run(pod, "wget", "-q", "-O", "-", *options, url)
+        except CommandFailed as error:
+            said = error.stderr.strip().splitlines() or [str(error.code)]
+            raise Failed(f"from a pod in {self.namespace}, {url}: {said[0]}") from error
+
     def apply(self, manifests: str | Sequence[dict[str, object]]) -> None:
         """Apply objects in the lab's namespace, server-side."""
         text = manifests if isinstance(manifests, str) else yaml.safe_dump_all(list(manifests))
@@ -81,6 +94,14 @@ class Lab:
         self.cluster.kubectl(
             "delete", kind, "--all", f"--namespace={self.namespace}", f"--timeout={within:g}s", timeout=within + 10
         )
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A probing pod in a namespace that isn't the lab's: in whose policies it must find its way, and as whom."""
+
+    namespace: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,13 @@ def pod_manifest(namespace: str, name: str, node: str, labels: dict[str, str]) -
     }
 
 
+def connect_all(lab_: Lab, pod: str, targets: Mapping[str, tuple[str, int]], within: float) -> dict[str, Reach]:
+    """Open a TCP connection from one pod to each target at the same time: {target's name: what came of it}."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        tries = {name: pool.submit(lab_.connect, pod, *target, within) for name, target in targets.items()}
+        return {name: attempt.result() for name, attempt in tries.items()}
+
+
 @contextmanager
 def lab(cluster: Cluster, namespace: str, within: float) -> Iterator[Lab]:
     """A lab in a namespace of its own, which is deleted on the way out and waited for."""
@@ -129,3 +157,53 @@ def lab(cluster: Cluster, namespace: str, within: float) -> Iterator[Lab]:
         cluster.kubectl(
             "delete", "namespace", namespace, "--ignore-not-found", f"--timeout={within:g}s", timeout=within + 10
         )
+
+
+def hardened_manifest(namespace: str, name: str, labels: dict[str, str]) -> dict[str, object]:
+    """A pod of agnhost that a namespace with the strictest pod security takes, quota included; any node."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "terminationGracePeriodSeconds": 1,  # it has nothing to finish
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65534,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "agnhost",
+                    "image": AGNHOST,
+                    "imagePullPolicy": "IfNotPresent",
+                    "args": list(SERVE),
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                    "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
+                }
+            ],
+        },
+    }
+
+
+@contextmanager
+def guests(cluster: Cluster, wanted: Sequence[Guest], within: float) -> Iterator[dict[str, Lab]]:
+    """One probing pod in each of these namespaces: {namespace: lab}; pods, and namespaces made for them, go again."""
+    there = {item.metadata.name for item in cluster.core.list_namespace().items}
+    made = [guest.namespace for guest in wanted if guest.namespace not in there]
+    labs = {guest.namespace: Lab(cluster, guest.namespace) for guest in wanted}
+    limit = f"--timeout={within:g}s"
+    try:
+        for namespace in made:
+            cluster.core.create_namespace({"metadata": {"name": namespace}})
+        for guest in wanted:
+            labs[guest.namespace].apply([hardened_manifest(guest.namespace, GUEST, {"probe": GUEST, **guest.labels})])
+        for place in labs.values():
+            eventually(partial(place.ready, GUEST), within=within, awaited=f"guest in {place.namespace} is Ready")
+        yield labs
+    finally:
+        for namespace in labs.keys() - made:
+            cluster.kubectl("delete", "pod", GUEST, f"--namespace={namespace}", "--ignore-not-found", limit)
+        for namespace in made:
+            cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", limit, timeout=within + 10)

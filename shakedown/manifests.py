@@ -15,7 +15,7 @@ import yaml
 from shakedown.cluster import Cluster
 from shakedown.verdict import Failed, UnusableEnvironment
 from shakedown.wait import NotYet, eventually
-from shakedown.workloads import troubles
+from shakedown.workloads import last_words, troubles
 
 Manifest = dict[str, Any]
 ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
@@ -54,9 +54,12 @@ def containers(item: Manifest) -> Iterator[Manifest]:
     yield from spec.get("containers", [])
 
 
-def render(kubectl: Path, overlay: Path, components: Sequence[Path] = ()) -> tuple[Manifest, ...]:
-    """The objects of an overlay with components on top, as kustomize renders them.
+def render(
+    kubectl: Path, overlay: Path, components: Sequence[Path] = (), patches: Sequence[Manifest] = ()
+) -> tuple[Manifest, ...]:
+    """The objects of an overlay with components and patches on top, as kustomize renders them.
 
+    A patch is an object with what is to change (a strategic merge), or {target, patch} as kustomize has it.
     Raises UnusableEnvironment with kustomize's words where it can't be rendered.
     """
     with tempfile.TemporaryDirectory(dir=overlay.parent, prefix=".render-") as folder:
@@ -66,6 +69,7 @@ def render(kubectl: Path, overlay: Path, components: Sequence[Path] = ()) -> tup
             "kind": "Kustomization",
             "resources": relative[:1],
             "components": relative[1:],
+            "patches": [p if "target" in p else {"patch": yaml.safe_dump(p)} for p in patches],
         }
         (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         done = subprocess.run([str(kubectl), "kustomize", folder], capture_output=True, text=True, check=False)
@@ -106,14 +110,17 @@ def apply_definitions(cluster: Cluster, folder: Path, within: float) -> None:
 
 
 def await_up(cluster: Cluster, objects: Sequence[Manifest], within: float) -> None:
-    """Wait until workloads are rolled out, Jobs complete, claims bound and gateways programmed."""
+    """Wait until workloads are rolled out, Jobs complete, claims bound and gateways programmed.
+
+    Raises Failed naming the object and the reason, with the last words of a pod that isn't Ready.
+    """
+    namespaces = sorted({item["metadata"].get("namespace", "") for item in objects} - {""})
 
     def up() -> None:
         """The whole stack is up."""
         late = [reason for item in objects if (reason := lateness(cluster, item))]
         if not late:
             return
-        namespaces = sorted({item["metadata"].get("namespace", "") for item in objects} - {""})
         found = [trouble for namespace in namespaces for trouble in troubles(cluster, namespace)]
         hopeless = [trouble.text for trouble in found if trouble.hopeless]
         if hopeless:
@@ -121,7 +128,11 @@ def await_up(cluster: Cluster, objects: Sequence[Manifest], within: float) -> No
         reasons = [trouble.text for trouble in found[:2]]
         raise NotYet("; ".join([*late[:3], *reasons]))
 
-    eventually(up, within=within)
+    try:
+        eventually(up, within=within)
+    except Failed as error:
+        said = [words for namespace in namespaces if (words := last_words(cluster, namespace))]
+        raise Failed("; ".join([str(error), *said])) from error
 
 
 def lateness(cluster: Cluster, item: Manifest) -> str:

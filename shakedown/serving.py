@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from shakedown.cluster import Cluster
 from shakedown.cluster.access import quiet_env
@@ -85,6 +86,18 @@ class Endpoint:
             raise Failed(f"{self.name}: status of model {model}: HTTP {answer.status_code}: {answer.text[:200]}")
         return {int(entry["version"]): entry["state"] for entry in answer.json()["model_version_status"]}
 
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels; 0 where there are none. Raises Failed without metrics.
+
+        A histogram's count and sum are metrics of their own names. TensorFlow Serving's names hold colons.
+        """
+        answer = self.get(METRICS_PATH)
+        if answer.status_code != 200:
+            raise Failed(f"{self.name}: {METRICS_PATH}: HTTP {answer.status_code}; see --monitoring_config_file")
+        samples = [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
+        chosen = [s.value for s in samples if s.name == name and labels.items() <= s.labels.items()]
+        return float(sum(chosen))
+
     def predict_rest(self, model: str, images: np.ndarray, *, version: int | None = None) -> np.ndarray:
         """Predictions over REST: [n, 784] float32 in 0..1 to [n, 10]. Raises Failed unless it answers 200."""
         at = f"/versions/{version}" if version else ""
@@ -125,7 +138,7 @@ def forwarded(process: "subprocess.Popen[bytes]", target: str, count: int) -> di
 
 
 @contextmanager
-def replicas(cluster: Cluster, namespace: str, chosen: Sequence[Pod]) -> Iterator[dict[str, Endpoint]]:
+def replicas_of(cluster: Cluster, namespace: str, chosen: Sequence[Pod]) -> Iterator[dict[str, Endpoint]]:
     """A tunnel into each of the pods: {pod's name: endpoint}."""
     with ExitStack() as tunnels:
         opened = {

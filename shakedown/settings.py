@@ -56,7 +56,8 @@ class Deadlines(Section):
 
     cluster: float = Field(120, gt=0, description="all nodes Ready, from the start of `kind create`")
     pods: float = Field(60, gt=0, description="a small pod runs and is Ready")
-    rollout: float = Field(240, gt=0, description="the whole serving stack is rolled out")
+    stack: float = Field(100, gt=0, description="the whole serving stack is up, applied to an empty cluster")
+    rollout: float = Field(240, gt=0, description="a change to the whole serving stack is rolled out, pod after pod")
     deletion: float = Field(90, gt=0, description="deleted objects are gone")
     packet: float = Field(3, gt=0, description="a packet arrives, or is known not to")
 
@@ -65,6 +66,7 @@ class Objectives(Section):
     """What users were promised."""
 
     nodes_ready: float = Field(60, gt=0, description="seconds from `kind create` to all nodes Ready, images built")
+    prediction: float = Field(0.25, gt=0, description="seconds a lone prediction takes on average, connection included")
     refusal: float = Field(1.0, gt=0, description="seconds within which the seal refuses a packet")
 
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+
+from kubernetes.client import ApiException
 
 from shakedown.cluster import Cluster
 
@@ -15,6 +18,7 @@ HOPELESS = {
     "CreateContainerConfigError": "a ConfigMap, Secret or key that the container names is missing",
     "CreateContainerError": "the container can't be made: check command, mounts and securityContext",
 }
+LAST_LINES = 5
 CRASHES = 3  # restarts after which a start-up isn't merely slow
 
 
@@ -69,3 +73,37 @@ def trouble_of_container(pod: str, status: Any) -> Trouble | None:  # noqa: ANN4
     if status.state.running and not status.ready:
         return Trouble(pod, f"{where} runs but is not Ready", hopeless=False)
     return None
+
+
+def last_words(cluster: Cluster, namespace: str) -> str:
+    """What the first pod that isn't Ready said last, and what its kubelet complained of; empty where there is none."""
+    late = troubles(cluster, namespace)
+    if not late:
+        return ""
+    pod = late[0].pod
+    said = [complaint(cluster, namespace, pod), *log_end(cluster, namespace, pod)]
+    return "; ".join(text for text in said if text)
+
+
+def complaint(cluster: Cluster, namespace: str, pod: str) -> str:
+    """The latest warning about a pod."""
+    chosen = f"involvedObject.name={pod},type=Warning"
+    events = cluster.core.list_namespaced_event(namespace, field_selector=chosen).items
+    dated = [event for event in events if event.last_timestamp]
+    latest = max(dated, key=lambda event: event.last_timestamp, default=None)
+    return f"the latest of its warnings: {' '.join(latest.message.split())}" if latest else ""
+
+
+def log_end(cluster: Cluster, namespace: str, pod: str) -> list[str]:
+    """The last line of a pod's log, or of its container's run before that."""
+    restarted = any(
+        s.restart_count for s in cluster.core.read_namespaced_pod(pod, namespace).status.container_statuses or []
+    )
+    try:
+        text = cluster.core.read_namespaced_pod_log(pod, namespace, tail_lines=LAST_LINES, previous=restarted)
+    except ApiException as error:
+        if error.status == HTTPStatus.BAD_REQUEST:  # no container of it ever started
+            return []
+        raise
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    return [f"the end of its log: {lines[-1][:300]}"] if lines else []

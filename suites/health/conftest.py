@@ -1,16 +1,19 @@
 """Fixtures of the health suite: pods that probe the cluster's network from where users' pods would."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from fixtures.run import Run
 from shakedown.cluster import Cluster, Node
-from shakedown.lab import Places, lab
-from shakedown.settings import Deadlines
+from shakedown.lab import Guest, Lab, Places, guests, lab
+from shakedown.manifests import Stack
+from shakedown.settings import Deadlines, Deployment
 from shakedown.wait import NotYet, eventually
 
 LAB = "shakedown-lab"
+STRANGER = "shakedown-stranger"
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +34,35 @@ def places(cluster: Cluster, workers: list[Node], deadlines: Deadlines, run: Run
         made = Places(opened, server, near, far)
         eventually(lambda: answers_everywhere(made), within=deadlines.pods, awaited="every node routes the Service")
         yield made
+
+
+@dataclass(frozen=True)
+class Visitors:
+    """Probing pods where the stack's own pods and its clients live; `server` is in the servers' place and policy."""
+
+    gateway: Lab
+    monitoring: Lab
+    stranger: Lab
+    server: Lab
+
+
+@pytest.fixture(scope="session")
+def visitors(
+    cluster: Cluster,
+    stack: Stack,
+    deployment: Deployment,
+    deadlines: Deadlines,
+    run: Run,
+) -> Iterator[Visitors]:
+    """A probing pod in the gateway's and in monitoring's namespace, in a stranger's, and one under the servers' policy.
+
+    The last carries the label that the servers' policy selects, and not the one that makes it the Service's.
+    """
+    labels = stack.find("NetworkPolicy", deployment.workload)["spec"]["podSelector"]["matchLabels"]
+    run.namespaces.append(STRANGER)
+    wanted = [Guest("gateway", {}), Guest("monitoring", {}), Guest(STRANGER, {}), Guest(deployment.namespace, labels)]
+    with guests(cluster, wanted, within=deadlines.pods) as labs:
+        yield Visitors(labs["gateway"], labs["monitoring"], labs[STRANGER], labs[deployment.namespace])
 
 
 def answers_everywhere(places: Places) -> None:

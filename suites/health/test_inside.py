@@ -1,0 +1,70 @@
+"""What the published verification script and health checker meant to ask, asked from inside the cluster."""
+
+import json
+import re
+from typing import Protocol
+
+import numpy as np
+import pytest
+
+from fixtures.verdicts import Evidence
+from shakedown.lab import GUEST, Lab
+from shakedown.manifests import Stack
+from shakedown.oracle import Oracle
+from shakedown.settings import Deployment, Objectives
+
+pytestmark = pytest.mark.smoke
+
+DOOR = "http://traefik.gateway.svc.cluster.local"
+REQUESTS = 20
+REAL = re.compile(r"real\s+(?:(\d+)m\s*)?([\d.]+)s")
+
+
+class Visitors(Protocol):
+    """The probing pods of this suite's conftest."""
+
+    stranger: Lab
+
+
+def fetch(lab: Lab, host: str, path: str, *options: str) -> str:
+    """What the front door answers a client inside the cluster."""
+    return lab.fetch(GUEST, f"{DOOR}{path}", "--header", f"Host: {host}", *options)
+
+
+def test_status_from_inside_names_the_version_and_its_state(
+    stack: Stack,  # noqa: ARG001 - it must be up
+    visitors: Visitors,
+    deployment: Deployment,
+    served: int,
+    evidence: Evidence,
+) -> None:
+    """A client in the cluster reads version and state where they are (not `model_version`, and not the HTTP code)."""
+    told = json.loads(fetch(visitors.stranger, deployment.hostname, f"/v1/models/{deployment.model}"))
+    seen = {entry["version"]: entry["state"] for entry in told["model_version_status"]}
+    assert seen.get(str(served)) == "AVAILABLE", f"version {served} is not AVAILABLE: {seen}"
+    evidence(f"versions {seen}")
+
+
+def test_predictions_from_inside_are_right_and_in_time(
+    visitors: Visitors,
+    deployment: Deployment,
+    served: int,
+    oracle: Oracle,
+    objectives: Objectives,
+    evidence: Evidence,
+) -> None:
+    """A client in the cluster gets the right answer, and one after the other within the objective on average."""
+    body = json.dumps({"instances": oracle.images[:1].tolist()})
+    path = f"/v1/models/{deployment.model}:predict"
+    answer = json.loads(fetch(visitors.stranger, deployment.hostname, path, "--post-data", body))
+    wrong = oracle.mismatch(served, np.asarray(answer["predictions"], dtype=np.float32))
+    assert not wrong, wrong
+    loop = f'for i in $(seq {REQUESTS}); do wget -q -O /dev/null --header "$1" --post-data "$2" "$3" || exit 1; done'
+    timed = f'{{ time sh -c \'{loop}\' sh "$1" "$2" "$3"; }} 2>&1'
+    said = visitors.stranger.run(GUEST, "sh", "-c", timed, "sh", f"Host: {deployment.hostname}", body, f"{DOOR}{path}")
+    minutes, seconds = REAL.search(said).groups()  # type: ignore[union-attr] # a shell that can't tell time fails here
+    mean = (60 * int(minutes or 0) + float(seconds)) / REQUESTS
+    assert mean <= objectives.prediction, (
+        f"{mean:.3f} s a prediction from inside, objective {objectives.prediction:g} s"
+    )
+    evidence(f"{REQUESTS} predictions from inside the cluster, {mean * 1000:.0f} ms each, new connection included")
