@@ -24,6 +24,7 @@ from model_server.status import Code, StatusError, invalid
 
 State = get_model_status_pb2.ModelVersionStatus.State
 RELEASE_POLL_S = 0.01
+SWEEP_S = 1.0
 PLATFORM = "tensorflow"
 
 
@@ -250,8 +251,13 @@ class Manager:
         self.publish(name, left)
         closing = weakref.finalize(servable, servable.session.close)
         del servable
+        gc.collect()
+        swept = time.monotonic()
         while closing.alive:
             time.sleep(RELEASE_POLL_S)
+            if time.monotonic() - swept > SWEEP_S:  # a refused request's traceback may hold it in a cycle
+                gc.collect()
+                swept = time.monotonic()
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         self.set_state(name, version, VersionState(State.END))

@@ -61,9 +61,10 @@ class Lab:
             raise NotYet("; ".join(trouble.text for trouble in troubles_of(pod)))
         return Member(name, pod.spec.node_name, pod.status.pod_ip)
 
-    def run(self, pod: str, *command: str, timeout: float = 30) -> str:
+    def run(self, pod: str, *command: str, timeout: float = 30, stdin: str | None = None) -> str:
         """Run a program inside one of the lab's pods and give back what it printed."""
-        return self.cluster.kubectl("exec", f"--namespace={self.namespace}", pod, "--", *command, timeout=timeout)
+        place = (*(() if stdin is None else ("--stdin",)), f"--namespace={self.namespace}", pod)
+        return self.cluster.kubectl("exec", *place, "--", *command, timeout=timeout, stdin=stdin)
 
     def connect(self, pod: str, host: str, port: int, within: float) -> Reach:
         """Open a TCP connection from a pod; the client gives up after `within` seconds."""
@@ -112,6 +113,16 @@ class Places:
     server: Member
     near: Member
     far: Member
+
+
+@dataclass(frozen=True)
+class Visitors:
+    """Probing pods where the stack's own pods and its clients live; `server` is in the servers' place and policy."""
+
+    gateway: Lab
+    monitoring: Lab
+    stranger: Lab
+    server: Lab
 
 
 def pod_manifest(namespace: str, name: str, node: str, labels: dict[str, str]) -> dict[str, object]:

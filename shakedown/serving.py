@@ -1,5 +1,6 @@
 """Clients of the model server: REST and gRPC, one replica at a time or through the front door."""
 
+import json
 import os
 import re
 import select
@@ -72,9 +73,9 @@ class Endpoint:
         return requests.get(f"{self.rest}{path}", headers=self._headers(), timeout=REQUEST_S)
 
     def post(self, path: str, body: bytes | dict[str, Any]) -> requests.Response:
-        """POST a body over REST; bytes go as they are."""
-        form: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
-        return requests.post(f"{self.rest}{path}", headers=self._headers(), timeout=REQUEST_S, **form)
+        """POST a body over REST; bytes go as they are, and NaN and Infinity as the server reads and writes them."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return requests.post(f"{self.rest}{path}", headers=self._headers(), timeout=REQUEST_S, data=data)
 
     def _headers(self) -> dict[str, str]:
         return {"Host": self.host} if self.host else {}

@@ -1,13 +1,12 @@
 """Fixtures of the health suite: pods that probe the cluster's network from where users' pods would."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from fixtures.run import Run
 from shakedown.cluster import Cluster, Node
-from shakedown.lab import Guest, Lab, Places, guests, lab
+from shakedown.lab import Guest, Places, Visitors, guests, lab
 from shakedown.manifests import Stack
 from shakedown.settings import Deadlines, Deployment
 from shakedown.wait import NotYet, eventually
@@ -34,16 +33,6 @@ def places(cluster: Cluster, workers: list[Node], deadlines: Deadlines, run: Run
         made = Places(opened, server, near, far)
         eventually(lambda: answers_everywhere(made), within=deadlines.pods, awaited="every node routes the Service")
         yield made
-
-
-@dataclass(frozen=True)
-class Visitors:
-    """Probing pods where the stack's own pods and its clients live; `server` is in the servers' place and policy."""
-
-    gateway: Lab
-    monitoring: Lab
-    stranger: Lab
-    server: Lab
 
 
 @pytest.fixture(scope="session")

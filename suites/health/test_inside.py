@@ -2,13 +2,12 @@
 
 import json
 import re
-from typing import Protocol
 
 import numpy as np
 import pytest
 
 from fixtures.verdicts import Evidence
-from shakedown.lab import GUEST, Lab
+from shakedown.lab import GUEST, Lab, Visitors
 from shakedown.manifests import Stack
 from shakedown.oracle import Oracle
 from shakedown.settings import Deployment, Objectives
@@ -18,12 +17,6 @@ pytestmark = pytest.mark.smoke
 DOOR = "http://traefik.gateway.svc.cluster.local"
 REQUESTS = 20
 REAL = re.compile(r"real\s+(?:(\d+)m\s*)?([\d.]+)s")
-
-
-class Visitors(Protocol):
-    """The probing pods of this suite's conftest."""
-
-    stranger: Lab
 
 
 def fetch(lab: Lab, host: str, path: str, *options: str) -> str:

@@ -1,13 +1,12 @@
 """REST, gRPC, metrics and DNS are reachable where they should be and nowhere else; each denial beside a control."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import pytest
 
 from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
-from shakedown.lab import GUEST, Lab, Reach, connect_all
+from shakedown.lab import GUEST, Lab, Reach, Visitors, connect_all
 from shakedown.serving import GRPC_PORT, HTTP_PORT, METRICS_PATH, Endpoint, Pod
 from shakedown.settings import Deadlines
 from shakedown.wait import NotYet, eventually
@@ -15,15 +14,6 @@ from shakedown.wait import NotYet, eventually
 pytestmark = pytest.mark.smoke
 
 Targets = dict[str, tuple[str, int]]
-
-
-class Visitors(Protocol):
-    """The probing pods of this suite's conftest."""
-
-    gateway: Lab
-    monitoring: Lab
-    stranger: Lab
-    server: Lab
 
 
 def ports_of(servers: list[Pod], *ports: int) -> Targets:

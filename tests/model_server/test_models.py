@@ -119,6 +119,14 @@ def test_a_new_version_takes_over_and_the_old_one_ends(
     assert served(admin, "t", golden) == 2
 
 
+def test_a_version_that_refused_requests_ends_as_well(admin: Client, digits: Path) -> None:
+    reload(admin, f'name: "refused" base_path: "{digits}"')
+    for _ in range(5):
+        assert admin.predict("refused", {"instances": [[0.0] * 100]}).status_code == 400
+    reload(admin, f'name: "other" base_path: "{digits}"')
+    until(lambda: states(admin, "refused") == {2: "END"})
+
+
 BROKEN = {
     "truncated": "INVALID_ARGUMENT",
     "no-variables": "FAILED_PRECONDITION",
