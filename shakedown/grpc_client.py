@@ -120,3 +120,11 @@ def serving_all(config: str, model: str, labels: Mapping[str, int]) -> str:
             one.model_version_policy.all.SetInParent()
             one.version_labels.update(labels)
     return str(text_format.MessageToString(changed))
+
+
+def with_more(config: str, models: Mapping[str, str]) -> str:
+    """A model configuration (a text proto) with more models: {name: base path}."""
+    changed = text_format.Parse(config, model_server_config_pb2.ModelServerConfig())
+    for name, path in models.items():
+        changed.model_config_list.config.add(name=name, base_path=path, model_platform="tensorflow")
+    return str(text_format.MessageToString(changed))
