@@ -24,7 +24,7 @@ def judge(*args: str) -> subprocess.CompletedProcess[str]:
         "fixtures.static",
         *args,
     ]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize(
