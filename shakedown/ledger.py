@@ -41,8 +41,8 @@ class Ledger:
 
     def record(self, kind: str, /, *, at: float | None = None, **fields: object) -> Event:
         """Append one event, now unless `at` says when; fields are whatever JSON can write."""
-        event = Event(now() if at is None else at, kind, dict(fields))
-        line = json.dumps({"at": round(event.at, 6), "kind": kind, **fields}, default=str) + "\n"
+        event = Event(round(now() if at is None else at, 6), kind, dict(fields))
+        line = json.dumps({"at": event.at, "kind": kind, **fields}, default=str) + "\n"
         with self._lock:
             os.write(self._file, line.encode())
         return event
