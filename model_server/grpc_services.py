@@ -146,10 +146,16 @@ def unary(
             left = context.time_remaining()
             deadline.set(math.inf if left is None else asyncio.get_running_loop().time() + left)
             response = await method(request)
+            refusal = None
         except StatusError as error:
+            refusal = error.code, error.message
+        if refusal:
+            # outside of the handler above: grpc keeps the exception of abort(), which would keep what it was raised
+            # from, its frames, and with them the version that they were at work on
+            code, text = refusal
             if api in COUNTED:
-                metrics.request_count.add((name, error.code.name))
-            await context.abort(CODES[error.code.value], error_text(error.message))
+                metrics.request_count.add((name, code.name))
+            await context.abort(CODES[code.value], error_text(text))
         if api in COUNTED:
             metrics.request_count.add((name, Code.OK.name))
             metrics.request_latency.observe((time.perf_counter() - started) * 1e6, (name, api, "GRPC"))

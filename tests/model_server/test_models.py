@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from google.protobuf import text_format
@@ -121,8 +122,9 @@ def test_a_new_version_takes_over_and_the_old_one_ends(
 
 def test_a_version_that_refused_requests_ends_as_well(admin: Client, digits: Path) -> None:
     reload(admin, f'name: "refused" base_path: "{digits}"')
-    for _ in range(5):
-        assert admin.predict("refused", {"instances": [[0.0] * 100]}).status_code == 400
+    for _ in range(20):
+        with pytest.raises(grpc.RpcError, match="Matrix size-incompatible"):
+            admin.grpc_predict("refused", {"image": np.zeros((1, 100), np.float32)})
     reload(admin, f'name: "other" base_path: "{digits}"')
     until(lambda: states(admin, "refused") == {2: "END"})
 
