@@ -1,4 +1,4 @@
-"""`python -m mutants static | mechanical`: score the suites by the defects that they catch."""
+"""`python -m mutants static | mechanical | live [ID ...]`: score the suites by the defects that they catch."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from airgap.cache import BuildError
-from mutants import mechanical, score
+from mutants import live, mechanical, score
 from mutants.bench import NotGreen, bench
 from mutants.catalogue import CatalogueError, read
 from shakedown.lint.load import BadInput
@@ -17,10 +17,13 @@ REPORTS = Path(__file__).parents[1] / "reports"
 def main() -> int:
     """0 where every defect is caught as it should be, 1 where one is not, 2 where nothing could be scored."""
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
-    parser.add_argument("what", choices=["static", "mechanical"])
-    commands = {"static": static, "mechanical": mechanically}
+    parser.add_argument("what", choices=["static", "mechanical", "live"])
+    parser.add_argument("ids", nargs="*", metavar="ID", help="of live mutants; all of them where none is named")
+    asked = parser.parse_args()
     try:
-        return commands[parser.parse_args().what]()
+        if asked.what == "live":
+            return live.score(asked.ids)
+        return static() if asked.what == "static" else mechanically()
     except (NotGreen, CatalogueError, BadInput, BuildError) as error:
         print(f"nothing was scored: {error}", file=sys.stderr)
         return 2
