@@ -1,6 +1,7 @@
 """From a kustomization to a stack that is rolled out: render, apply, wait, and say what is in the way."""
 
 import hashlib
+import json
 import os
 import subprocess
 import tempfile
@@ -96,6 +97,18 @@ def apply(cluster: Cluster, objects: Sequence[Manifest], within: float) -> Stack
     )
     await_up(cluster, objects, within)
     return Stack(tuple(objects), digest(objects), time.monotonic() - started)
+
+
+def found(cluster: Cluster, namespace: str, within: float) -> Stack:
+    """The stack that a namespace of an existing cluster holds already; nothing is applied, all is waited for."""
+    started = time.monotonic()
+    kinds = "deployments,statefulsets,daemonsets,jobs,persistentvolumeclaims,horizontalpodautoscalers,services"
+    listed = json.loads(cluster.kubectl("get", kinds, f"--namespace={namespace}", "--output=json"))["items"]
+    if not any(item["kind"] in ROLLED_OUT for item in listed):
+        raise UnusableEnvironment(f"namespace {namespace!r} of {cluster.context} holds no workload to judge")
+    await_up(cluster, listed, within)
+    asked = [{**item, "metadata": item["metadata"]["name"], "status": None} for item in listed]
+    return Stack(tuple(listed), digest(asked), time.monotonic() - started)
 
 
 def apply_definitions(cluster: Cluster, folder: Path, within: float) -> None:
