@@ -96,7 +96,8 @@ class Endpoint:
         if answer.status_code != 200:
             raise Failed(f"{self.name}: {METRICS_PATH}: HTTP {answer.status_code}; see --monitoring_config_file")
         samples = [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
-        chosen = [s.value for s in samples if s.name == name and labels.items() <= s.labels.items()]
+        names = (name, f"{name}_total")  # what the parser makes of a counter's name, as OpenMetrics has it
+        chosen = [s.value for s in samples if s.name in names and labels.items() <= s.labels.items()]
         return float(sum(chosen))
 
     def predict_rest(self, model: str, images: np.ndarray, *, version: int | None = None) -> np.ndarray:
