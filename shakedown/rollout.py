@@ -7,6 +7,7 @@ from typing import Any
 
 from shakedown.cluster import Cluster
 from shakedown.manifests import lateness_of_rollout
+from shakedown.serving import selector_of
 from shakedown.wait import NotYet, eventually
 
 
@@ -19,9 +20,7 @@ def await_rollout(cluster: Cluster, namespace: str, name: str, within: float) ->
         late = lateness_of_rollout("Deployment", name, seen)
         if late:
             raise NotYet(late)
-        labels = seen["spec"]["selector"]["matchLabels"]
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        pods = cluster.core.list_namespaced_pod(namespace, label_selector=selector).items
+        pods = cluster.core.list_namespaced_pod(namespace, label_selector=selector_of(seen)).items
         if ending := [pod.metadata.name for pod in pods if pod.metadata.deletion_timestamp]:
             raise NotYet(f"{', '.join(ending)} still ending")
 

@@ -6,7 +6,7 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +36,12 @@ class Pod:
     address: str
     ready: bool
     restarts: int
+
+
+def selector_of(deployment: Mapping[str, Any]) -> str:
+    """The label selector of a Deployment's pods, as the API takes it."""
+    chosen: Mapping[str, str] = deployment["spec"]["selector"]["matchLabels"]
+    return ",".join(f"{key}={value}" for key, value in chosen.items())
 
 
 def pods(cluster: Cluster, namespace: str, selector: str) -> list[Pod]:

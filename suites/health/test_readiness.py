@@ -10,7 +10,7 @@ from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
 from shakedown.manifests import Stack
 from shakedown.rollout import template_changed
-from shakedown.serving import Pod
+from shakedown.serving import Pod, selector_of
 from shakedown.settings import Deadlines, Deployment
 from shakedown.verdict import Failed
 from shakedown.wait import NotYet, eventually
@@ -46,11 +46,13 @@ def seconds_to_ready(cluster: Cluster, servers: list[Pod], namespace: str) -> fl
     return slowest
 
 
-def await_running(cluster: Cluster, namespace: str, known: set[str], seconds: float, deadlines: Deadlines) -> str:
-    """Wait until a pod that is not known has run for so long; raises Failed as soon as it is Ready."""
-    selector = "shakedown.dev/track=stable"
+def await_running(
+    cluster: Cluster, place: tuple[str, str], known: set[str], seconds: float, deadlines: Deadlines
+) -> str:
+    """Wait until an unknown pod (of a namespace and selector) has run for so long; raises Failed once one is Ready."""
 
     def running() -> str:
+        namespace, selector = place
         items = cluster.core.list_namespaced_pod(namespace, label_selector=selector).items
         fresh = [pod for pod in items if pod.metadata.uid not in known]
         states = [(pod, (pod.status.container_statuses or [None])[0]) for pod in fresh]
@@ -79,11 +81,12 @@ def test_server_whose_model_cannot_load_never_gets_ready_and_the_old_ones_serve_
     """A roll-out to a wrong model path stops at its first pod, and users go on getting right answers from the rest."""
     patience = 1.5 * seconds_to_ready(cluster, servers, deployment.namespace) + 5
     place = deployment.namespace, deployment.workload
+    selector = selector_of(stack.find("Deployment", deployment.workload))
     with broken_config(cluster, stack, deployment) as template, trickle() as flow:
         flow.collect(10)
         with template_changed(cluster, *place, template, within=deadlines.rollout):
             known = {pod.uid for pod in servers}
-            late = await_running(cluster, deployment.namespace, known, patience, deadlines)
+            late = await_running(cluster, (deployment.namespace, selector), known, patience, deadlines)
             left = cluster.apps.read_namespaced_deployment(deployment.workload, deployment.namespace).status
         flow.collect(10)
     told = flow.judge({served}, least=50)
