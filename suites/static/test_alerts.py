@@ -1,14 +1,13 @@
 import pytest
 
-from fixtures.static import require
+from fixtures.static import Case, require
 from fixtures.verdicts import Evidence
-from shakedown.lint.rule import Judgement
 
 THEME = "alerts"
 pytestmark = pytest.mark.smoke
 
 
-def test_alerts_fire_when_they_should(judgement: Judgement, evidence: Evidence) -> None:
+def test_alerts_fire_when_they_should(judgement: Case, evidence: Evidence) -> None:
     """Rules parse, pass their unit tests, fit the limits, and see a total outage."""
     require(judgement)
     evidence(f"{judgement.subject} keeps {judgement.rule.name}")

@@ -1,14 +1,13 @@
 import pytest
 
-from fixtures.static import require
+from fixtures.static import Case, require
 from fixtures.verdicts import Evidence
-from shakedown.lint.rule import Judgement
 
 THEME = "network"
 pytestmark = pytest.mark.smoke
 
 
-def test_policies_let_through_whom_they_should_and_nobody_else(judgement: Judgement, evidence: Evidence) -> None:
+def test_policies_let_through_whom_they_should_and_nobody_else(judgement: Case, evidence: Evidence) -> None:
     """The door, Prometheus and DNS get through the NetworkPolicies, strangers do not."""
     require(judgement)
     evidence(f"{judgement.subject} keeps {judgement.rule.name}")

@@ -1,14 +1,13 @@
 import pytest
 
-from fixtures.static import require
+from fixtures.static import Case, require
 from fixtures.verdicts import Evidence
-from shakedown.lint.rule import Judgement
 
 THEME = "scripts"
 pytestmark = pytest.mark.smoke
 
 
-def test_scripts_find_what_they_need_where_they_run(judgement: Judgement, evidence: Evidence) -> None:
+def test_scripts_find_what_they_need_where_they_run(judgement: Case, evidence: Evidence) -> None:
     """Scripts parse, find their files and temporary space, and ask addresses that answer them."""
     require(judgement)
     evidence(f"{judgement.subject} keeps {judgement.rule.name}")

@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from shakedown.lint.objects import Json, Obj, Tree, dig, tree, trees
 from shakedown.lint.rule import Problem, Problems, kinds, rule
@@ -213,16 +214,18 @@ def _role_binding_resolves(obj: Obj, world: World) -> Problems:
             )
 
 
+@lru_cache(maxsize=2)
+def _configs_read(world: World) -> frozenset[tuple[str, str]]:
+    """Namespace and name of every ConfigMap that a pod refers to."""
+    refs = ((w.namespace, kind, ref) for w in world.workloads.values() for _, kind, ref, _ in _refs(w))
+    return frozenset((namespace, str(ref.get("name"))) for namespace, kind, ref in refs if kind == "ConfigMap")
+
+
 @rule(
     "config-is-read", kinds("ConfigMap"), why="configuration that nobody reads changes nothing, and looks as if it did"
 )
 def _config_is_read(obj: Obj, world: World) -> Problems:
-    used = any(
-        kind == "ConfigMap" and ref.get("name") == obj.name
-        for workload in world.workloads_in.get(obj.namespace, [])
-        for _, kind, ref, _ in _refs(workload)
-    )
-    if world.workloads and not used:
+    if world.workloads and (obj.namespace, obj.name) not in _configs_read(world):
         yield Problem(
             "metadata.name", "no pod mounts it or takes variables from it", "mount it where it is needed, or drop it"
         )
