@@ -123,6 +123,20 @@ def _canary_is_reached(obj: Obj, world: World) -> Problems:
         yield Problem("metadata.name", "no Service selects the canary alone", "add one")
     elif not any(is_routed(s, world) for s in own):
         yield Problem("metadata.name", f"no route leads to {own[0]}", "add it as a backend with a weight")
+    stable = stable_of(obj, world)
+    usual = {p.get("name"): p.get("port") for s in world.services_of(stable) for p in _ports(s)} if stable else {}
+    for service in own:
+        for port in _ports(service):
+            if usual.get(port.get("name"), port.get("port")) != port.get("port"):
+                yield Problem(
+                    "metadata.name",
+                    f"{service} has {port.get('name')} on {port.get('port')}, the stable one on {usual[port['name']]}",
+                    "offer it on the same port: who is sent over to the canary asks there",
+                )
+
+
+def _ports(service: Obj) -> list[Tree]:
+    return trees(service.spec.get("ports"))
 
 
 @rule("canary-apart", stable_services, why="a Service over both tracks sends the canary an uncontrolled share")

@@ -121,6 +121,40 @@ def _controllers_reach_the_api(obj: Obj, world: World) -> Problems:
             )
 
 
+# where ingress-nginx listens unless told otherwise; a prometheus-adapter on its --secure-port
+NGINX_PORTS = {"http-port": 80, "https-port": 443, "healthz-port": 10254, "metrics-port": 10254, "webhook-port": 8443}
+SECURE_PORT = {"secure-port": 6443}
+
+
+@rule(
+    "controllers-are-watched",
+    controllers,
+    why="a controller that hangs serves yesterday's routes, and one that is not ready yet serves none",
+)
+def _controllers_are_watched(obj: Obj, world: World) -> Problems:
+    for container in world.workloads[obj].containers:
+        wanted = ("readinessProbe", "livenessProbe") if obj in door_objects(world) else ("readinessProbe",)
+        for probe in wanted:
+            if not container.data.get(probe):
+                yield Problem(f"{container.field}.{probe}", "is missing", "ask where it says that it is well")
+        usual = _usual_ports(container.image)
+        options = dict(_options(container.command_line))
+        listening = {int(given) if (given := options.get(k, "")).isdigit() else v for k, v in usual.items()}
+        for port in container.ports if usual else ():
+            if port.get("containerPort") not in listening:
+                yield Problem(
+                    f"{container.field}.ports[{port.get('name')}]",
+                    f"{port.get('containerPort')} is declared, and it listens on {sorted(listening)}",
+                    "declare where it listens",
+                )
+
+
+def _usual_ports(image: str) -> dict[str, int]:
+    if "ingress-nginx" in image:
+        return NGINX_PORTS
+    return SECURE_PORT if "prometheus-adapter" in image else {}
+
+
 def running(world: World) -> Iterable[Obj]:
     """Everything that says how many replicas it wants."""
     return world.of(*REPLICATED, "Prometheus", "Alertmanager")

@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from shakedown.lint.doors import doors
+from shakedown.lint.doors import ROUTES, backends, doors
 from shakedown.lint.objects import Obj, Tree, dig, trees
 from shakedown.lint.reach import Network, Pod
 from shakedown.lint.rule import Problem, Problems, kinds, rule
@@ -10,6 +10,7 @@ from shakedown.lint.workload import Workload
 from shakedown.lint.world import World
 
 DNS = Pod("the cluster's DNS", "kube-system", {"k8s-app": "kube-dns"}, {"dns": 53, "dns-tcp": 53})
+API_PORTS = {443, 6443}  # of the API server, which runs where no selector finds it
 OUTSIDE = Pod("an address on the internet", address="203.0.113.7")  # RFC 5737: documentation
 ELSEWHERE = Pod("a pod of another namespace", "shakedown-stranger", {"app": "stranger"}, {"http": 80})
 
@@ -65,7 +66,7 @@ def _door_reaches_server(obj: Obj, world: World) -> Problems:
 
 def _blocked(door: Workload, obj: Obj, world: World) -> str:
     """Which ports a door can't reach and by which policies; empty where it reaches them all."""
-    ports = sorted(_ports(world, obj) or {world.servers[obj].rest_port})
+    ports = sorted(_routed_ports(world, obj) or {world.servers[obj].rest_port})
     verdicts = {p: network_of(world).reach(pod_of(door), pod_of(world.workloads[obj]), p) for p in ports}
     shut = [port for port, verdict in verdicts.items() if not verdict.allowed]
     if shut:
@@ -74,14 +75,36 @@ def _blocked(door: Workload, obj: Obj, world: World) -> str:
     return ""
 
 
-def _ports(world: World, obj: Obj) -> set[int]:
-    ports: set[int] = set()
-    for service in world.services_of(obj):
-        for port in trees(service.spec.get("ports")):
-            number = world.workloads[obj].port_behind(port)
-            if number:
-                ports.add(number)
-    return ports
+def _routed_ports(world: World, obj: Obj) -> set[int]:
+    """The container ports of a server to which an Ingress or a route leads."""
+    asked = {(n, name, port) for o in world.of("Ingress", *ROUTES) for n, name, port, _ in backends(o)}
+    found = {
+        world.workloads[obj].port_behind(port)
+        for service in world.services_of(obj)
+        for port in trees(service.spec.get("ports"))
+        for key in (port.get("port"), port.get("name"))
+        if (service.namespace, service.name, key) in asked
+    }
+    return {number for number in found if number}
+
+
+@rule(
+    "door-reaches-what-is-routed",
+    servers,
+    why="a port that the door may reach, and no route leads to, is a forgotten route or a way that nobody needs",
+)
+def _door_reaches_what_is_routed(obj: Obj, world: World) -> Problems:
+    server, network = world.servers[obj], network_of(world)
+    own, routed = pod_of(server.workload), _routed_ports(world, obj)
+    if not routed or not network.isolating("ingress", own):
+        return
+    for port in sorted({server.rest_port, server.grpc_port} - {0} - routed):
+        for door in (d for d in doors(world) if network.reach(pod_of(d), own, port).allowed):
+            yield Problem(
+                "metadata.name",
+                f"{door.obj} reaches port {port}, to which no Ingress or route leads",
+                "route it, or take it out of the policy",
+            )
 
 
 @rule(
@@ -232,6 +255,20 @@ def _door_is_open(obj: Obj, world: World) -> Problems:
 
 
 @rule(
+    "door-shows-its-front-only",
+    lambda world: [d.obj for d in doors(world) if network_of(world).isolating("ingress", pod_of(d))],
+    why="metrics and dashboards of a gateway tell strangers who asks for what",
+)
+def _door_shows_its_front_only(obj: Obj, world: World) -> Problems:
+    workload = world.workloads[obj]
+    outward = [s for s in world.services_of(obj) if s.spec.get("type", "ClusterIP") != "ClusterIP"]
+    front = {workload.port_behind(p) for s in outward for p in trees(s.spec.get("ports"))}
+    for number in sorted(set(workload.declared_ports.values()) - front):
+        if network_of(world).reach(OUTSIDE, pod_of(workload), number).allowed:
+            yield Problem("metadata.name", f"{OUTSIDE.name} reaches port {number}", "admit there who needs it alone")
+
+
+@rule(
     "policy-rules-are-narrow",
     kinds("NetworkPolicy"),
     why="a rule without ports, or over every namespace, admits more than anybody asked for",
@@ -246,22 +283,25 @@ def _policy_rules_are_narrow(obj: Obj, _world: World) -> Problems:
             for peer in trees(each.get(side)):
                 if "namespaceSelector" in peer and not _asks_anything(peer["namespaceSelector"]):
                     yield Problem(f"{field}.{side}", "selects every namespace", "name the namespace")
+            numbers = {p.get("port") for p in ports}
+            if way == "egress" and not trees(each.get(side)) and not numbers <= API_PORTS:
+                yield Problem(f"{field}.to", f"leads anywhere on {sorted(map(str, numbers))}", "name whom it may reach")
 
 
 def _asks_anything(selector: Tree) -> bool:
     return bool(dig(selector, "matchLabels") or dig(selector, "matchExpressions"))
 
 
-def serving_namespaces(world: World) -> Iterable[Obj]:
-    """The namespaces of model servers, as rendered."""
-    homes = {s.namespace for s in world.servers}
+def guarded_namespaces(world: World) -> Iterable[Obj]:
+    """The namespaces of model servers, and those that have policies of their own."""
+    homes = {s.namespace for s in world.servers} | {p.namespace for p in world.of("NetworkPolicy")}
     return (ns for ns in world.of("Namespace") if ns.name in homes)
 
 
 @rule(
     "namespace-denies-by-default",
-    serving_namespaces,
-    why="the next pod beside the models is open to all until somebody thinks of it",
+    guarded_namespaces,
+    why="the next pod beside the others is open to all until somebody thinks of it",
 )
 def _namespace_denies_by_default(obj: Obj, world: World) -> Problems:
     stray = Pod("a pod that no policy names", obj.name, {})

@@ -284,6 +284,10 @@ def _door_is_served(obj: Obj, world: World) -> Problems:
                 yield Problem(
                     f"{container.field}.{name}", f"asks port {port}, which is not declared", "use a declared port"
                 )
+    for service in (s for s in world.services_of(obj) if s.spec.get("type") == "LoadBalancer"):
+        ports = [p.get("port") for p in trees(service.spec.get("ports"))]
+        if not {80, 443} & set(ports):
+            yield Problem("metadata.name", f"{service} opens {ports}, and clients ask 80 or 443", "open one of them")
     types = {s.spec.get("type", "ClusterIP") for s in world.services_of(obj)}
     if not types & {"NodePort", "LoadBalancer"}:
         yield Problem(

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from shakedown.lint.objects import Obj, dig, tree, trees
 from shakedown.lint.rule import Problem, Problems, rule
-from shakedown.lint.rules.network import network_of, pod_of
-from shakedown.lint.workload import Container
+from shakedown.lint.rules.network import DNS, network_of, pod_of
+from shakedown.lint.workload import Container, Workload
 from shakedown.lint.world import World
 
 SHELLS = {"sh", "bash", "/bin/sh", "/bin/bash"}
@@ -142,6 +142,14 @@ def _temporary_files_fit(obj: Obj, world: World) -> Problems:
             )
 
 
+def _dns_problems(workload: Workload, field: str, name: str, world: World) -> Problems:
+    for protocol in ("UDP", "TCP"):
+        verdict = network_of(world).reach(pod_of(workload), DNS, 53, protocol)
+        if not verdict.allowed:
+            names = ", ".join(map(str, verdict.blocked_by))
+            yield Problem(f"{field}.args", f"can't ask DNS for {name} over {protocol}: {names}", "allow egress to DNS")
+
+
 @rule(
     "urls-lead-somewhere",
     workloads,
@@ -166,6 +174,7 @@ def _urls_lead_somewhere(obj: Obj, world: World) -> Problems:
                     f"{container.field}.args", f"asks port {number or 80} of {service}", "ask a port that it has"
                 )
                 continue
+            yield from _dns_problems(workload, container.field, name, world)
             for target in world.backends(service):
                 verdict = network_of(world).reach(pod_of(workload), pod_of(target), target.port_behind(port) or 0)
                 if not verdict.allowed:

@@ -1,6 +1,7 @@
 from collections.abc import Iterable, Iterator
 
 from shakedown.lint.objects import Json, Obj, dig, tree, trees
+from shakedown.lint.quantity import quantity
 from shakedown.lint.rule import Problem, Problems, rule
 from shakedown.lint.workload import Workload
 from shakedown.lint.world import World
@@ -79,6 +80,7 @@ def _values_legal(obj: Obj, _world: World) -> Problems:
             yield Problem(path, f"{value!r} is no field of a pod", f"use one of {sorted(FIELD_PATHS)}")
     yield from _kind_problems(obj)
     yield from _role_problems(obj)
+    yield from _range_problems(obj)
 
 
 def _kind_problems(obj: Obj) -> Problems:
@@ -95,6 +97,16 @@ def _kind_problems(obj: Obj) -> Problems:
         isinstance(v, dict) for k, v in obj.spec.items() if k not in NO_SOURCE
     ):
         yield Problem("spec", "has no source", "say where the volume's files are, such as nfs or csi")
+
+
+def _range_problems(obj: Obj) -> Problems:
+    for limits in trees(obj.spec.get("limits")) if obj.kind == "LimitRange" else ():
+        if limits.get("type") not in {"Container", "Pod", "PersistentVolumeClaim"}:
+            yield Problem("spec.limits[].type", f"{limits.get('type')} is no type", "use Container")
+        for key, wanted in tree(limits.get("defaultRequest")).items():
+            most = quantity(dig(limits, "default", key)) or quantity(dig(limits, "max", key))
+            if most is not None and (quantity(wanted) or 0) > most:
+                yield Problem(f"spec.limits[].defaultRequest.{key}", f"{wanted} is above the default limit", "lower it")
 
 
 def _role_problems(obj: Obj) -> Problems:

@@ -1,0 +1,102 @@
+from collections.abc import Iterable, Iterator
+
+from shakedown.lint.objects import Obj, Tree, dig, tree, trees
+from shakedown.lint.rule import Problem, Problems, rule
+from shakedown.lint.server import METRICS_PATH, Server
+from shakedown.lint.world import World
+
+# the gRPC services of the model server and their methods (tensorflow_serving/apis)
+PREDICTION, MODEL = "/tensorflow.serving.PredictionService", "/tensorflow.serving.ModelService"
+METHODS = {f"{PREDICTION}/{m}" for m in ("Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata")}
+METHODS |= {f"{MODEL}/{m}" for m in ("GetModelStatus", "HandleReloadConfigRequest")}
+METHODS |= {f"/grpc.health.v1.Health/{m}" for m in ("Check", "Watch")}
+RELOAD = f"{MODEL}/HandleReloadConfigRequest"
+
+
+def routes(world: World) -> Iterable[Obj]:
+    """HTTP routes that lead to a model server."""
+    return (r for r in world.of("HTTPRoute") if any(_targets(r, each, world) for each in trees(r.spec.get("rules"))))
+
+
+def _targets(obj: Obj, each: Tree, world: World) -> Iterator[tuple[Server, int]]:
+    """The servers behind one rule of a route, each with the container port that is asked."""
+    for ref in trees(each.get("backendRefs")):
+        service = world.find("Service", str(ref.get("namespace", obj.namespace)), ref.get("name"))
+        for port in trees(service.spec.get("ports")) if service else []:
+            for workload in world.backends(service) if service and port.get("port") == ref.get("port") else []:
+                number = workload.port_behind(port)
+                if number and workload.obj in world.servers:
+                    yield world.servers[workload.obj], number
+
+
+def takes(each: Tree, method: str, path: str) -> bool:
+    """Whether a rule takes a request without special headers, as the Gateway API defines it."""
+    return any(_matches(match, method, path) for match in trees(each.get("matches")) or [{}])
+
+
+def _matches(match: Tree, method: str, path: str) -> bool:
+    if match.get("headers") or match.get("queryParams") or match.get("method", method) != method:
+        return False
+    value = str(dig(match, "path", "value") or "/")
+    kind = dig(match, "path", "type") or "PathPrefix"
+    if kind == "Exact":
+        return path == value
+    return kind == "PathPrefix" and f"{path}/".startswith(f"{value.rstrip('/')}/")
+
+
+@rule(
+    "route-takes-predictions",
+    routes,
+    why="a path that the server does not know answers 404, and one that no rule takes never gets there",
+)
+def _route_takes_predictions(obj: Obj, world: World) -> Problems:
+    for number, each in enumerate(trees(obj.spec.get("rules"))):
+        if _asks_for_more(each):
+            continue
+        for server, port in _targets(obj, each, world):
+            wanted = {
+                server.rest_port: [f"/v1/models/{name}:predict" for name in sorted(world.model_names(server))],
+                server.grpc_port: [f"{PREDICTION}/Predict"],
+            }.get(port, [])
+            for path in wanted:
+                if not takes(each, "POST", path):
+                    yield Problem(
+                        f"spec.rules[{number}].matches", f"does not take POST {path}", "match a prefix of that path"
+                    )
+            if port == server.grpc_port:
+                yield from (Problem(f"spec.rules[{number}].matches", *each_) for each_ in _unknown(each))
+
+
+def _asks_for_more(each: Tree) -> bool:
+    """Whether a rule is about some headers, parameters or a path that a pattern describes: not for everybody."""
+    return any(
+        m.get("headers") or m.get("queryParams") or dig(m, "path", "type") == "RegularExpression"
+        for m in trees(each.get("matches"))
+    )
+
+
+def _unknown(each: Tree) -> Iterator[tuple[str, str]]:
+    for path in (tree(m.get("path")) for m in trees(each.get("matches"))):
+        value = str(path.get("value") or "/").rstrip("/")
+        known = (
+            value in METHODS if path.get("type") == "Exact" else any(f"{m}/".startswith(f"{value}/") for m in METHODS)
+        )
+        if not known:
+            yield f"{value!r} is no method of the server", f"use a method such as {MODEL}/GetModelStatus"
+
+
+@rule(
+    "route-keeps-the-inside-inside",
+    routes,
+    why="who can read the metrics sees all models, and who can reload the configuration replaces them",
+)
+def _route_keeps_the_inside_inside(obj: Obj, world: World) -> Problems:
+    for number, each in enumerate(trees(obj.spec.get("rules"))):
+        for server, port in _targets(obj, each, world):
+            closed = {server.rest_port: ("GET", METRICS_PATH), server.grpc_port: ("POST", RELOAD)}
+            if port in closed and takes(each, *closed[port]):
+                yield Problem(
+                    f"spec.rules[{number}].matches",
+                    f"takes {' '.join(closed[port])}",
+                    "match /v1, or the methods that clients call",
+                )
