@@ -7,50 +7,56 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fixtures.static import MOST_CASES, cases
+from shakedown.lint.objects import Obj
+from shakedown.lint.rule import Judgement, Problem, Rule
+
 ROOT = Path(__file__).parents[2]
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}}
+RULE = Rule("promise", "theme", "because", lambda _: (), lambda *_: iter(()))
 
 
 def judge(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "suites/static",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "fixtures.static",
-        *args,
-    ]
+    command = [sys.executable, "-m", "pytest", "suites/static", "-q", "-p", "no:cacheprovider", *args]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.mark.parametrize(
-    ("text", "says"), [("", "holds no objects"), ("a: [", "is not YAML"), ("- 1\n", "a list and not an object")]
-)
-def test_bad_input_ends_with_a_sentence_and_exit_code_4(tmp_path: Path, text: str, says: str) -> None:
+def judgements(count: int, *problems: Problem) -> list[Judgement]:
+    named = ({"kind": "ConfigMap", "metadata": {"name": f"a{n}"}} for n in range(count))
+    return [Judgement(RULE, Obj(data, "given"), problems) for data in named]
+
+
+def test_bad_input_ends_with_a_sentence_and_exit_code_4(tmp_path: Path) -> None:
+    """What else can't be read is tried on the reader itself; here is what a user sees of it."""
     file = tmp_path / "given.yaml"
-    file.write_text(text)
+    file.write_text("a: [")
     done = judge("--manifests", str(file))
     assert done.returncode == 4
-    assert says in done.stdout + done.stderr
+    assert "is not YAML" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_an_unknown_kind_fails_by_name_and_says_which_rules_judged_nothing(tmp_path: Path) -> None:
+def test_each_object_is_judged_by_name_and_rules_that_judged_nothing_say_so(tmp_path: Path) -> None:
+    """One that keeps every promise is green, one of an unknown kind is not, and what judged none is listed."""
     file = tmp_path / "given.yaml"
-    file.write_text(yaml.safe_dump({**CONFIG_MAP, "kind": "ConfigMapp"}))
+    file.write_text(yaml.safe_dump_all([CONFIG_MAP, {**CONFIG_MAP, "kind": "ConfigMapp"}]))
     done = judge("--manifests", str(file))
     assert done.returncode == 1
     assert "v1 ConfigMapp is no kind that is known; did you mean ConfigMap?" in done.stdout
+    assert "1 failed" in done.stdout
+    assert "schema-valid 2" in done.stdout
     assert "judged none, so nothing is proven:" in done.stdout
 
 
-def test_objects_that_keep_every_promise_pass(tmp_path: Path) -> None:
-    file = tmp_path / "given.yaml"
-    file.write_text(yaml.safe_dump(CONFIG_MAP))
-    done = judge("--manifests", str(file))
-    assert done.returncode == 0, done.stdout
-    assert "schema-valid 1" in done.stdout
+@pytest.mark.parametrize(("count", "tests"), [(MOST_CASES, MOST_CASES), (MOST_CASES + 1, 1)])
+def test_very_many_objects_of_a_kind_share_a_test(count: int, tests: int) -> None:
+    assert len(cases(judgements(count))) == tests
+
+
+def test_a_shared_test_counts_what_is_broken_and_keeps_each_message() -> None:
+    (case,) = cases([*judgements(MOST_CASES), *judgements(2, Problem("data", "is wrong", "mend it"))])
+    assert str(case).startswith(
+        f"2 of {MOST_CASES + 2} objects of kind ConfigMap break promise; the first is ConfigMap"
+    )
+    assert "ConfigMap default/a0, data: is wrong" in str(case)
+    assert "ConfigMap default/a1, data: is wrong" in str(case)
