@@ -26,8 +26,10 @@ def _peak(workload: Workload, world: World) -> int:
     surge = dig(workload.obj.spec, "strategy", "rollingUpdate", "maxSurge") or "25%"
     if workload.obj.kind != "Deployment" or dig(workload.obj.spec, "strategy", "type") == "Recreate":
         return most
-    extra = surge if isinstance(surge, int) else -(-most * int(str(surge).rstrip("%") or 0) // 100)
-    return most + extra
+    if isinstance(surge, int):
+        return most + surge
+    share = str(surge).removesuffix("%")
+    return most + (-(-most * int(share) // 100) if share.isdigit() else 0)
 
 
 def _given(container: Container, what: str, resource: str) -> Decimal:
