@@ -1,6 +1,7 @@
 """Live mutants: the stack is applied with one defect, and the test named for it must turn red on the cluster."""
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from shakedown import manifests
 from shakedown.verdict import Outcome
 
 ROOT = Path(__file__).parents[1]
-LATEST = ROOT / "reports" / "latest" / "verdict.json"
+REPORT = re.compile(r"^report: (reports/\S+)$", re.MULTILINE)  # how the suites' summary names its folder
 COMPONENTS = ("fast-clock", "air-gapped")
 CLUSTER = "mutants"  # kept between the runs, which bring it back to its baseline and check that
 RUN_S = 600.0  # the longest a named test takes, its stack included, is 240 s
@@ -116,7 +117,6 @@ def replaced(item: manifests.Manifest, path: str, old: str, new: str) -> dict[st
 
 def run_tests(tests: list[str], *options: str) -> list[dict[str, Any]]:
     """Run tests on the kept cluster in a pytest of their own; what became of each promise that was asked."""
-    before = LATEST.resolve()
     command = [sys.executable, "-m", "pytest", "-q", *tests, "--keep-cluster", f"--cluster-name={CLUSTER}"]
     done = subprocess.run(
         [*command, "--clock=fast", "--images=airgap", *options],
@@ -126,9 +126,10 @@ def run_tests(tests: list[str], *options: str) -> list[dict[str, Any]]:
         timeout=RUN_S,
         check=False,
     )
-    if LATEST.resolve() == before or not LATEST.exists():
+    named = REPORT.search(done.stdout)
+    if named is None:
         raise NotGreen(f"pytest wrote no verdict; it said: {done.stdout[-500:]}{done.stderr[-500:]}")
-    promises: list[dict[str, Any]] = json.loads(LATEST.read_text())["promises"]
+    promises: list[dict[str, Any]] = json.loads((ROOT / named[1] / "verdict.json").read_text())["promises"]
     return [promise for promise in promises if promise["outcome"] != Outcome.NOT_PROVEN]
 
 
