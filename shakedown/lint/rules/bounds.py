@@ -32,6 +32,10 @@ def _peak(workload: Workload, world: World) -> int:
     return most + (-(-most * int(share) // 100) if share.isdigit() else 0)
 
 
+def _shown(key: str, amount: Decimal) -> str:
+    return f"{amount / 2**20:.0f}Mi" if "memory" in key else f"{amount.normalize():f}"
+
+
 def _given(container: Container, what: str, resource: str) -> Decimal:
     """A container's request or limit; nothing where it has none."""
     given = container.request(resource) if what == "requests" else container.limit(resource)
@@ -63,15 +67,21 @@ def _quota_has_room(obj: Obj, world: World) -> Problems:
         most = SLACK * max(wanted, needed.get(key.replace("requests", "limits"), wanted))
         given = quantity(hard.get(key, hard.get(key.removeprefix("requests."))))
         if given is None and key in BOUNDED:
-            yield Problem(f"spec.hard.{key}", "is missing: it is bounded by nothing", f"set {wanted} or somewhat more")
+            yield Problem(
+                f"spec.hard.{key}",
+                "is missing: it is bounded by nothing",
+                f"set {_shown(key, wanted)} or somewhat more",
+            )
         elif given is not None and given < wanted:
             yield Problem(
-                f"spec.hard.{key}", f"{hard.get(key)} is less than the {wanted} that is rendered here", "raise it"
+                f"spec.hard.{key}",
+                f"{hard.get(key)} is less than the {_shown(key, wanted)} that is rendered here",
+                "raise it",
             )
         elif given is not None and wanted and given > most:
             yield Problem(
                 f"spec.hard.{key}",
-                f"{hard.get(key)} is more than {SLACK} times the {wanted} that is rendered here",
+                f"{hard.get(key)} is more than {SLACK} times the {_shown(key, wanted)} that is rendered here",
                 "bound it nearer to the need",
             )
 
@@ -124,16 +134,22 @@ def _range_problems(obj: Obj, limits: Tree, resource: str, world: World) -> Prob
     for workload, container in inside:
         name = f"{workload.obj}, container {container.name}"
         if most is not None and _given(container, "limits", resource) > most:
-            yield Problem(f"spec.limits[].max.{resource}", f"{most} is below the limit of {name}", "raise one of them")
+            yield Problem(
+                f"spec.limits[].max.{resource}",
+                f"{_shown(resource, most)} is below the limit of {name}",
+                "raise one of them",
+            )
         if least is not None and _given(container, "requests", resource) < least:
-            yield Problem(f"spec.limits[].min.{resource}", f"{least} is above the request of {name}", "lower it")
+            yield Problem(
+                f"spec.limits[].min.{resource}", f"{_shown(resource, least)} is above the request of {name}", "lower it"
+            )
     largest = max((_given(c, "limits", resource) for _, c in inside), default=Decimal(0))
     if most is None:
         yield Problem(f"spec.limits[].max.{resource}", "is missing: one container may take it all", "set it")
     elif largest and most > ROOM * largest:
         yield Problem(
             f"spec.limits[].max.{resource}",
-            f"{most} is more than {ROOM} times the largest limit here, {largest}",
+            f"{_shown(resource, most)} is more than {ROOM} times the largest limit here, {_shown(resource, largest)}",
             "set it nearer to the largest container",
         )
 
@@ -154,6 +170,6 @@ def _defaults_are_small(obj: Obj, world: World) -> Problems:
                     key = "defaultRequest" if what == "requests" else "default"
                     yield Problem(
                         f"spec.limits[].{key}.{resource}",
-                        f"gives {given}, and a model server has {wanted}",
-                        "give less than half of what a server has",
+                        f"gives {_shown(resource, given)}, and a model server has {_shown(resource, wanted)}",
+                        "give at most half of what a server has",
                     )
