@@ -61,10 +61,26 @@ class Lab:
             raise NotYet("; ".join(trouble.text for trouble in troubles_of(pod)))
         return Member(name, pod.spec.node_name, pod.status.pod_ip)
 
-    def run(self, pod: str, *command: str, timeout: float = 30, stdin: str | None = None) -> str:
+    def run(self, pod: str, *command: str, timeout: float = 30) -> str:
         """Run a program inside one of the lab's pods and give back what it printed."""
-        place = (*(() if stdin is None else ("--stdin",)), f"--namespace={self.namespace}", pod)
-        return self.cluster.kubectl("exec", *place, "--", *command, timeout=timeout, stdin=stdin)
+        return self.cluster.kubectl("exec", f"--namespace={self.namespace}", pod, "--", *command, timeout=timeout)
+
+    def deliver(self, pod: str, path: str, text: str, within: float) -> None:
+        """Put a file into one of the lab's pods, whole.
+
+        What `kubectl exec` reads from its standard input arrives cut short now and then, with exit code 0 (measured:
+        17 of 60 files of 113 kB), so the file's size is asked for and the file sent again until all of it is there.
+        """
+        size = len(text.encode())
+
+        def whole() -> None:
+            place = ("exec", "--stdin", f"--namespace={self.namespace}", pod, "--")
+            self.cluster.kubectl(*place, "sh", "-c", f"cat > {path}", stdin=text)
+            arrived = int(self.run(pod, "wc", "-c", path).split()[0])
+            if arrived != size:
+                raise NotYet(f"{arrived} of {size} bytes arrived")
+
+        eventually(whole, within=within, awaited=f"{path} is in pod {self.namespace}/{pod}")
 
     def connect(self, pod: str, host: str, port: int, within: float) -> Reach:
         """Open a TCP connection from a pod; the client gives up after `within` seconds."""

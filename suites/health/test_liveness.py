@@ -17,16 +17,18 @@ CLIENTS = 8
 BATCH = 24
 DIGITS = 2  # decimals of a pixel: the whole body must fit into one argument of a program, 128 KiB
 BODY = "/tmp/body.json"  # noqa: S108 - of a pod of our own
-# each client asks until the time is over, at most 5,000 times, and prints how many were answered and how many not
+# each client asks until the time is over, at most 5,000 times, and prints how many were answered, how many not, and
+# what the last refusal was
 PRESS = f"""
 end=$(( $(date +%s) + $1 ))
 body=$(cat {BODY})
 for client in $(seq {CLIENTS}); do (
-  ok=0; failed=0
+  ok=0; failed=0; why=
   while [ $(date +%s) -lt $end ] && [ $ok -lt 5000 ]; do
-    if wget -q -O /dev/null --post-data "$body" "$2"; then ok=$((ok+1)); else failed=$((failed+1)); fi
+    if said=$(wget -q -O /dev/null --post-data "$body" "$2" 2>&1); then ok=$((ok+1))
+    else failed=$((failed+1)); why="exit code $?: $said"; fi
   done
-  echo $ok $failed
+  echo $ok $failed $why
 ) & done; wait
 """
 BUSY = 0.4  # of a core: clients, cluster and whatever else runs take their share of a small machine
@@ -51,15 +53,15 @@ def cpu_after(cluster: Cluster, pod: Pod, moment: datetime, within: float) -> tu
     return eventually(looked, within=within, awaited=f"the kubelet looks at {pod.name}'s CPU time")
 
 
-def press(lab: Lab, url: str, body: str, seconds: int) -> tuple[int, int]:
-    """Ask one server from several clients beside it at once for so long: answers, and requests that got none.
+def press(lab: Lab, url: str, seconds: int) -> tuple[int, int, str]:
+    """Ask one server from several clients beside it at once for so long: answers, requests without one, a reason.
 
     Not through a tunnel: that has less to give than a server can take.
     """
-    lab.run(GUEST, "sh", "-c", f"cat > {BODY}", stdin=body)
     said = lab.run(GUEST, "sh", "-c", PRESS, "sh", str(seconds), url, timeout=seconds + 60)
-    counts = [[int(count) for count in line.split()] for line in said.splitlines()]
-    return sum(ok for ok, _ in counts), sum(failed for _, failed in counts)
+    told = [line.split(maxsplit=2) for line in said.splitlines()]
+    reasons = [line[2] for line in told if len(line) > 2]
+    return sum(int(line[0]) for line in told), sum(int(line[1]) for line in told), (reasons or [""])[0]
 
 
 def window_of(stack: Stack, deployment: Deployment) -> float:
@@ -82,16 +84,17 @@ def test_busy_server_is_not_restarted(
     """A server at work for longer than the liveness probe's patience is neither restarted nor wrong afterwards."""
     pod, seconds = servers[0], window_of(stack, deployment)
     body = json.dumps({"instances": oracle.images[:BATCH].astype(float).round(DIGITS).tolist()})
-    first = cpu(cluster, pod)
     url = f"http://{pod.address}:{HTTP_PORT}/v1/models/{deployment.model}:predict"
-    answered, failed = press(visitors.gateway, url, body, int(seconds) + 1)
+    visitors.gateway.deliver(GUEST, BODY, body, deadlines.pods)
+    first = cpu(cluster, pod)
+    answered, failed, why = press(visitors.gateway, url, int(seconds) + 1)
     last = cpu(cluster, pod)
     if last[0] <= first[0]:
         last = cpu_after(cluster, pod, first[0], deadlines.pods)
     busy = (last[1] - first[1]) / (last[0] - first[0]).total_seconds()
     status = cluster.core.read_namespaced_pod(pod.name, deployment.namespace).status.container_statuses[0]
     assert status.restart_count == pod.restarts, f"{pod.name} was restarted under load: {status.last_state.terminated}"
-    assert not failed, f"{failed} of {answered + failed} requests under load were not answered well"
+    assert not failed, f"{failed} of {answered + failed} requests under load were not answered well: {why}"
     if busy < BUSY:
         raise Inconclusive(f"{pod.name} used {busy:.2f} cores under {answered} batches: it was never busy")
     evidence(f"{pod.name}: {answered} batches of {BATCH} in {seconds:.0f} s, {busy:.2f} cores, no restart")
