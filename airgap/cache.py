@@ -39,9 +39,14 @@ def nothing_built() -> Iterator[None]:
 
 
 def root() -> Path:
-    """The cache's folder: $SHAKEDOWN_CACHE, else `shakedown` in the user's cache folder."""
+    """The cache's folder: $SHAKEDOWN_CACHE, else `shakedown` in the user's cache folder. Raises BuildError."""
     path = Path(os.environ.get("SHAKEDOWN_CACHE") or platformdirs.user_cache_dir("shakedown"))
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildError(
+            f"{path} can't be the cache ({error.strerror}); name another folder with SHAKEDOWN_CACHE"
+        ) from error
     return path
 
 

@@ -65,6 +65,7 @@ def test_what_was_not_judged_is_not_green(suite: Suite) -> None:
         "@pytest.fixture\ndef broken():\n    raise Inconclusive('no samples')\n"
         "def test_proven(evidence):\n    evidence('saw')\n"
         "def test_empty():\n    pass\n"
+        "def test_blank(evidence):\n    evidence(' ')\n"
         "def test_skipped():\n    pytest.skip('no cluster')\n"
         "def test_few(evidence):\n    raise Inconclusive('3 samples of 100')\n"
         "def test_set_up(broken):\n    pass\n"
@@ -74,7 +75,7 @@ def test_what_was_not_judged_is_not_green(suite: Suite) -> None:
     assert "NOT JUDGED health: skipped: skipped: no cluster" in ended.shown
     assert "NOT JUDGED health: few: 3 samples of 100" in ended.shown
     assert "NOT JUDGED health: set up: in setup: no samples" in ended.shown
-    assert "1 proven, 4 not judged" in ended.shown
+    assert "1 proven, 5 not judged" in ended.shown
 
 
 def test_a_failure_outweighs_all_else_and_is_told_with_its_reason(suite: Suite) -> None:
@@ -82,6 +83,8 @@ def test_a_failure_outweighs_all_else_and_is_told_with_its_reason(suite: Suite) 
         "@pytest.fixture\ndef leaky():\n    yield\n    raise Failed('pod stays')\n"
         "@pytest.fixture(scope='module')\ndef shared():\n    raise Failed('stack is down')\n"
         "@pytest.fixture\ndef tidy():\n    yield\n"
+        "@pytest.fixture\ndef unsure():\n    yield\n    raise Inconclusive('cannot tell')\n"
+        "def test_kept(unsure, evidence):\n    raise Failed('truly broken')\n"
         "def test_gone(tidy, evidence):\n    evidence('a')\n    raise Failed('pod p is gone')\n"
         "def test_error(evidence):\n    1 / 0\n"
         "def test_clean_up(leaky, evidence):\n    evidence('saw')\n"
@@ -91,6 +94,7 @@ def test_a_failure_outweighs_all_else_and_is_told_with_its_reason(suite: Suite) 
     )
     assert ended.code == ended.verdict["exit_code"] == 1
     assert "FAILED     health: gone: pod p is gone" in ended.shown
+    assert "FAILED     health: kept: truly broken" in ended.shown
     assert "FAILED     health: error: ZeroDivisionError: division by zero" in ended.shown
     assert "FAILED     health: clean up: in teardown: pod stays" in ended.shown
     assert "FAILED     health: first: in setup: stack is down" in ended.shown
