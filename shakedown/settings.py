@@ -65,6 +65,7 @@ class Deadlines(Section):
 class Objectives(Section):
     """What users were promised."""
 
+    replicas: int = Field(3, gt=0, description="servers that are ready at the least, whatever the autoscaler says")
     nodes_ready: float = Field(60, gt=0, description="seconds from `kind create` to all nodes Ready, images built")
     prediction: float = Field(0.25, gt=0, description="seconds a lone prediction takes on average, connection included")
     refusal: float = Field(1.0, gt=0, description="seconds within which the seal refuses a packet")

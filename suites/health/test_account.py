@@ -39,14 +39,19 @@ def rights(cluster: Cluster, namespace: str, account: str) -> list[str]:
 def test_servers_account_may_do_nothing_in_the_api(
     cluster: Cluster, stack: Stack, deployment: Deployment, evidence: Evidence
 ) -> None:
-    """The server's account has no right to any object; the gateway's, asked the same way, has those it needs."""
+    """The server's account has no right in any namespace; the gateway's, asked the same way, has those it needs."""
     pod = stack.find("Deployment", deployment.workload)["spec"]["template"]["spec"]
     account = pod["serviceAccountName"]
-    granted = rights(cluster, deployment.namespace, f"{deployment.namespace}:{account}")
+    spaces = [item.metadata.name for item in cluster.core.list_namespace().items]
+    granted = [
+        f"{right} in {space}"
+        for space in spaces
+        for right in rights(cluster, space, f"{deployment.namespace}:{account}")
+    ]
     assert not granted, f"account {account} may {'; '.join(granted)}; unbind it"
     control = rights(cluster, deployment.namespace, "gateway:traefik")
     assert any("services" in right for right in control), f"the control account's rights are not seen: {control}"
-    evidence(f"account {account}: no right; control gateway:traefik: {len(control)} rules")
+    evidence(f"account {account}: no right in {len(spaces)} namespaces; control gateway:traefik: {len(control)} rules")
 
 
 def test_no_server_holds_a_token(

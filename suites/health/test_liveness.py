@@ -10,7 +10,7 @@ from shakedown.manifests import Stack
 from shakedown.oracle import Oracle
 from shakedown.serving import HTTP_PORT, Pod
 from shakedown.settings import Deadlines, Deployment
-from shakedown.verdict import Inconclusive
+from shakedown.verdict import Failed, Inconclusive
 from shakedown.wait import NotYet, eventually
 
 CLIENTS = 8
@@ -67,6 +67,8 @@ def press(lab: Lab, url: str, seconds: int) -> tuple[int, int, str]:
 def window_of(stack: Stack, deployment: Deployment) -> float:
     """The seconds without an answer after which the liveness probe ends a server."""
     container = stack.find("Deployment", deployment.workload)["spec"]["template"]["spec"]["containers"][0]
+    if "livenessProbe" not in container:
+        raise Failed(f"Deployment {deployment.workload} has no livenessProbe: a server that hangs is never restarted")
     probe = container["livenessProbe"]
     return float(probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"])
 

@@ -6,7 +6,7 @@ from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
 from shakedown.manifests import ROLLED_OUT, Stack, api_path, lateness_of_rollout
 from shakedown.serving import GRPC_PORT, HTTP_PORT, Pod
-from shakedown.settings import Deadlines, Deployment
+from shakedown.settings import Deadlines, Deployment, Objectives
 from shakedown.wait import NotYet, eventually
 
 pytestmark = pytest.mark.smoke
@@ -35,10 +35,13 @@ def test_every_rollout_is_complete_at_its_latest_generation(
 
 
 def test_as_many_servers_are_ready_as_the_autoscaler_promises(
-    stack: Stack, servers: list[Pod], deployment: Deployment, evidence: Evidence
+    stack: Stack, servers: list[Pod], deployment: Deployment, objectives: Objectives, evidence: Evidence
 ) -> None:
-    """At least the autoscaler's minimum of servers is ready; the Deployment itself names no number."""
-    least = stack.find("HorizontalPodAutoscaler", deployment.workload)["spec"]["minReplicas"]
+    """At least the autoscaler's minimum of servers is ready, and that is at least the objective."""
+    least = stack.find("HorizontalPodAutoscaler", deployment.workload)["spec"].get("minReplicas", 1)
+    assert least >= objectives.replicas, (
+        f"HorizontalPodAutoscaler {deployment.workload}: minReplicas is {least}, the objective is {objectives.replicas}"
+    )
     ready = [pod.name for pod in servers if pod.ready]
     assert len(ready) >= least, f"{len(ready)} of {len(servers)} servers ready, the HPA promises {least}"
     evidence(f"{len(ready)} servers ready, the HPA promises {least}")
