@@ -74,6 +74,7 @@ def unpack(folder: Path, *packages: str) -> None:
     """Unpack the newest version of Debian packages into `folder`, without what they depend on. Raises BuildError."""
     debs = folder / ".debs"
     debs.mkdir()
+    host.apt_update()
     # apt's own sandbox user may not write here
     fetch = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *packages]
     run(fetch, what=f"fetching the Debian packages {' '.join(packages)}", cwd=debs)

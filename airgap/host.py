@@ -70,11 +70,16 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
+def apt_update() -> None:
+    """Fetch apt's lists: a new machine has none, and without them no package can be fetched."""
+    run(["apt-get", "update", "-q"], what="apt-get update", env={"DEBIAN_FRONTEND": "noninteractive"})
+
+
 def apt_install(packages: Sequence[str]) -> None:
     """Install Debian packages without what they merely recommend."""
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing {' '.join(packages)}", 60):
-        run(["apt-get", "update", "-q"], what="apt-get update", env=environment)
+        apt_update()
         run(
             ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages],
             what=f"apt-get install {' '.join(packages)}",

@@ -22,6 +22,7 @@ def fetched() -> Path:
 
     def build(folder: Path) -> None:
         host.require_programs({"apt-get": "apt", "dpkg-deb": "dpkg"})
+        host.apt_update()
         run(["apt-get", "download", f"{PACKAGE}={VERSION}"], what=f"fetching Debian's {PACKAGE}", cwd=folder)
         (package,) = folder.glob("*.deb")
         run(["dpkg-deb", "-x", package.name, "unpacked"], what=f"unpacking {package.name}", cwd=folder)
