@@ -33,7 +33,7 @@ class LiveCaught(Strict):
     """The test that must turn red, and a phrase that its reason must hold."""
 
     test: str
-    says: str
+    says: str = Field(min_length=8)  # shorter ones are found in messages about something else
 
 
 class LiveMutant(Strict):
