@@ -1,0 +1,1 @@
+"""What the cluster shows from outside: pods, the autoscaler, metrics and alerts; watched into the ledger."""

@@ -1,0 +1,89 @@
+"""Watchers: look again and again, and write what changed into the ledger with the time at which it was seen."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from shakedown.ledger import Ledger, now
+
+PERIOD_S = 0.5  # the uncertainty of what is seen; a look costs the API server some milliseconds
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One thing as it was seen: `kind` of the ledger, `key` by which it is known again, and its fields.
+
+    `at` is on the ledger's clock where the thing says itself when it happened; else it happened when it was seen.
+    `farewell` holds the fields that are written once it is no longer seen; without them nothing is.
+    """
+
+    kind: str
+    key: str
+    fields: dict[str, Any]
+    at: float | None = None
+    farewell: dict[str, Any] | None = None
+
+
+Look = Callable[[], Sequence[Sight]]
+
+
+@dataclass
+class Watcher:
+    """One look, and what it saw last; only changes are written down.
+
+    Raised is nothing after the first look: a look that fails (a dead API server, a pod that is gone) is written down
+    once as `unseen`, with what it said, until one works again.
+    """
+
+    ledger: Ledger
+    look: Look
+    seen: dict[str, Sight] = field(default_factory=dict)
+    blind: str = ""
+
+    def turn(self) -> None:
+        """Look once, and write down what has changed since the last time."""
+        sights = {sight.key: sight for sight in self.look()}
+        for key, sight in sights.items():
+            before = self.seen.get(key)
+            if before is None or before.fields != sight.fields:
+                self.ledger.record(sight.kind, at=sight.at, **sight.fields)
+        for key in self.seen.keys() - sights.keys():
+            last = self.seen[key]
+            if last.farewell is not None:
+                self.ledger.record(last.kind, **last.farewell)
+        self.seen, self.blind = sights, ""
+
+    def keep_on(self, stop: threading.Event, period: float) -> None:
+        """Look until told to stop."""
+        while not stop.wait(period):
+            try:
+                self.turn()
+            except Exception as error:  # noqa: BLE001 - whatever keeps it from seeing is worth a line, and no more
+                said = f"{type(error).__name__}: {str(error)[:200]}"
+                if said != self.blind:
+                    self.ledger.record("unseen", at=now(), said=said)
+                self.blind = said
+
+
+@contextmanager
+def watching(ledger: Ledger, *looks: Look, period: float = PERIOD_S) -> Iterator[None]:
+    """Write every change of what is looked at into the ledger while the block runs.
+
+    The first look is taken before the block begins, and what it raises is raised: a watcher that sees nothing is no
+    watcher. What is missed is what comes and goes within `period` seconds.
+    """
+    watchers = [Watcher(ledger, look) for look in looks]
+    for watcher in watchers:
+        watcher.turn()
+    stop = threading.Event()
+    threads = [threading.Thread(target=watcher.keep_on, args=(stop, period), daemon=True) for watcher in watchers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=30)
