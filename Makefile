@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROFILE ?= acceptance
 
-.PHONY: verify test score score-mechanical bench images clean lock
+.PHONY: verify test score score-mechanical bench restore images clean lock
 
 verify: .venv/ready
 	$(BIN)/pytest suites/ --profile $(PROFILE) $(ARGS)
@@ -27,6 +27,10 @@ score: .venv/ready
 # Every field deleted and every value swapped, one at a time: a survivor that nobody has judged is red.
 score-mechanical: .venv/ready
 	$(BIN)/python -m mutants mechanical
+
+# Undoes the faults that a run left which was killed; every run's start does the same for its cluster.
+restore: .venv/ready
+	$(BIN)/python -m shakedown.faults "$$($(BIN)/python -m airgap where)"
 
 images: .venv/ready
 	$(BIN)/python -m airgap images

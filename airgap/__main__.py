@@ -53,10 +53,19 @@ def parser() -> argparse.ArgumentParser:
     show = commands.add_parser("list", help="what is in the cache")
     show.set_defaults(command=list_artefacts)
 
+    where = commands.add_parser("where", help="the cache's folder")
+    where.set_defaults(command=show_root)
+
     clean = commands.add_parser("clean", help="remove kept clusters and what is out of date")
     clean.add_argument("--all", action="store_true", help="remove the engine's data and the whole cache too")
     clean.set_defaults(command=lambda options: tidy.clean(everything=options.all))
     return top
+
+
+def show_root(_options: argparse.Namespace) -> int:
+    """Print the cache's folder, for programs that know nothing of the offline build."""
+    print(cache.root())
+    return 0
 
 
 def build_images(options: argparse.Namespace) -> int:

@@ -71,6 +71,16 @@ class Objectives(Section):
     refusal: float = Field(1.0, gt=0, description="seconds within which the seal refuses a packet")
 
 
+class Faults(Section):
+    """What faults may do at the most."""
+
+    namespaces: int = Field(2, gt=0, description="namespaces that are hurt at once")
+    share: float = Field(0.67, gt=0, le=1, description="of the servers that are hurt at once; one always may be")
+    seconds: float = Field(300, gt=0, description="how long one may last, even if the run dies")
+    proof: float = Field(90, gt=0, description="how long one may take to show that it bit; a lost node is noticed late")
+    rate: float = Field(50, gt=0, description="predictions a second that go on meanwhile")
+
+
 class Deployment(Section):
     """The names of what is verified, as the manifests spell them."""
 
@@ -96,6 +106,7 @@ class Settings(BaseSettings):
     gateway_port: int = Field(0, ge=0, le=65535, description="on 127.0.0.1; 0 chooses a free one")
     deadlines: Deadlines = Deadlines()
     objectives: Objectives = Objectives()
+    faults: Faults = Faults()
     deployment: Deployment = Deployment()
 
     @property

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from shakedown.settings import Clock, Deadlines, Provider
 from shakedown.verdict import Failed, UnusableEnvironment
 
 NODES = 3
+Heal = Callable[[Cluster], None]  # undoes the faults that a dead run left in a kept cluster
 
 
 class Bed(Protocol):
@@ -74,16 +75,16 @@ class Order:
 
 
 @contextmanager
-def kind_cluster(order: Order, bed: Bed, deadlines: Deadlines) -> Iterator[Cluster]:
+def kind_cluster(order: Order, bed: Bed, deadlines: Deadlines, heal: Heal) -> Iterator[Cluster]:
     """A clean cluster of kind; deleted on the way out unless it is to be kept.
 
     What dead runs left is deleted first. A kept cluster is taken again where it is whole, of the same recipe,
-    not in use, and can be brought back to its baseline; else a new one is made.
+    not in use, and can be healed and brought back to its baseline; else a new one is made.
     """
     sweep(order.root, bed)
     home = claim(order)
     try:
-        cluster = reuse(home, order, bed, deadlines) or create(home, order, bed, deadlines)
+        cluster = reuse(home, order, bed, deadlines, heal) or create(home, order, bed, deadlines)
         yield cluster
     finally:
         if order.keep and home.name == order.kept_name and (record := home.read()) and record.whole:
@@ -124,14 +125,14 @@ def recipe_of(order: Order, bed: Bed) -> str:
     return hashlib.sha256(f"{config}{bed.node_image}{bed.seed}{bed.images}".encode()).hexdigest()[:16]
 
 
-def reuse(home: Home, order: Order, bed: Bed, deadlines: Deadlines) -> Cluster | None:
+def reuse(home: Home, order: Order, bed: Bed, deadlines: Deadlines, heal: Heal) -> Cluster | None:
     """The kept cluster, clean; None (and deleted) where it can't be taken."""
     record = home.read()
     if record is None:
         return None
     started = time.monotonic()
     cluster = cluster_of(home, record, bed)
-    reason = unfit(record, order, bed) or unclean(cluster, record, deadlines)
+    reason = unfit(record, order, bed) or unclean(cluster, record, deadlines, heal)
     if reason:
         say(f"kept cluster {home.name} is not taken again: {reason}")
         destroy(home, bed)
@@ -153,9 +154,10 @@ def unfit(record: Record, order: Order, bed: Bed) -> str:
     return ""
 
 
-def unclean(cluster: Cluster, record: Record, deadlines: Deadlines) -> str:
+def unclean(cluster: Cluster, record: Record, deadlines: Deadlines, heal: Heal) -> str:
     """Bring a kept cluster back to its baseline; say why it can't be, or nothing."""
     try:
+        heal(cluster)
         await_nodes(cluster, NODES, within=deadlines.pods)
         left = baseline.restore(cluster, record.baseline, within=deadlines.deletion)
         if left.beyond_repair:

@@ -1,0 +1,107 @@
+"""One fault from its journal entry to its undoing: nothing is judged before it has proven that it bit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shakedown.cluster import Cluster
+from shakedown.faults import timer
+from shakedown.faults.guard import Limits, Radius, admit
+from shakedown.faults.journal import Entry, Journal
+from shakedown.faults.undo import AnyAct
+from shakedown.ledger import Ledger, now
+from shakedown.verdict import Failed, Inconclusive
+from shakedown.wait import eventually
+
+
+class Fault(Protocol):
+    """One disturbance. `name` is its kind, `target` what it hits, both in words for the report."""
+
+    @property
+    def name(self) -> str:
+        """Its kind, such as pod-deleted."""
+
+    @property
+    def target(self) -> str:
+        """The object that it hits."""
+
+    @property
+    def radius(self) -> Radius:
+        """What it hurts at the most."""
+
+    @property
+    def undo(self) -> tuple[AnyAct, ...]:
+        """What undoes it, known before it begins; nothing where the cluster heals it by itself."""
+
+    def inject(self) -> None:
+        """Begin."""
+
+    def prove(self) -> str:
+        """What shows that it bit; raises NotYet until something does."""
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A fault that bit: when it began, on the ledger's clock, how long the proof took, and what the proof is."""
+
+    fault: str
+    target: str
+    at: float
+    seconds: float
+    said: str
+
+
+@dataclass
+class Faults:
+    """The faults of one run: `seconds` is the longest that one may last, `proof` how long its proof may take."""
+
+    cluster: Cluster
+    journal: Journal
+    ledger: Ledger
+    limits: Limits
+    seconds: float
+    proof: float
+    going_on: dict[str, Radius] = field(default_factory=dict)
+
+    @contextmanager
+    def inject(self, fault: Fault) -> Iterator[Injected]:
+        """The fault, proven, for as long as the block lasts; undone on the way out.
+
+        Raises Refused where it may not be, and Inconclusive where it never bit or its time limit ended it.
+        """
+        admit(self.cluster, self.limits, self.going_on.values(), fault.radius)
+        entry = self.journal.write(fault.name, fault.target, fault.undo, self.seconds)
+        self.going_on[entry.id] = fault.radius
+        self.step(fault, "noted")
+        try:
+            timer.start(self.journal.file(entry))
+            self.step(fault, "limited", f"to {self.seconds:g} s")
+            yield self.begun(fault)
+        finally:
+            self.end(fault, entry)
+
+    def begun(self, fault: Fault) -> Injected:
+        """Begin, and wait for the proof."""
+        began = now()
+        fault.inject()
+        self.step(fault, "injected")
+        try:
+            said = eventually(fault.prove, within=self.proof, awaited=f"{fault.name} of {fault.target} shows")
+        except Failed as silent:
+            raise Inconclusive(f"the fault never bit, so nothing can be judged: {silent}") from silent
+        proven = self.step(fault, "proven", said)
+        return Injected(fault.name, fault.target, began, proven - began, said)
+
+    def end(self, fault: Fault, entry: Entry) -> None:
+        """Undo the fault and strike it off."""
+        self.step(fault, "undoing")
+        ended_by_us = self.journal.undo(entry)
+        del self.going_on[entry.id]
+        self.step(fault, "restored")
+        if not ended_by_us:
+            raise Inconclusive(f"{fault.name} of {fault.target} lasted longer than its limit of {self.seconds:g} s")
+
+    def step(self, fault: Fault, step: str, said: str = "") -> float:
+        """Write a step down."""
+        return self.ledger.record("fault", name=fault.name, target=fault.target, step=step, said=said).at

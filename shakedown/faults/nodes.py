@@ -1,0 +1,181 @@
+"""Nodes that are drained, frozen, or switched off."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from kubernetes.client import ApiException
+
+from shakedown.cluster import Cluster
+from shakedown.cluster.host import engine, state_of
+from shakedown.faults.guard import Radius
+from shakedown.faults.pods import path_of
+from shakedown.faults.undo import AnyAct, Patch, Run, send
+from shakedown.serving import Pod
+from shakedown.wait import NotYet
+
+STOP_S = 2  # what a kind node gets to end in; its pods get no notice, as at a power cut
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A node with the pods of the disturbed workload that are on it, of so many."""
+
+    cluster: Cluster
+    namespace: str
+    node: str
+    pods: tuple[Pod, ...]
+    out_of: int
+
+    @property
+    def radius(self) -> Radius:
+        """What is on the node."""
+        names = frozenset(pod.name for pod in self.pods)
+        return Radius(frozenset({self.namespace}), names, self.out_of, frozenset({self.node}))
+
+
+@dataclass(frozen=True)
+class NodeDrained:
+    """A node takes no more pods, and those of one workload are evicted as far as its disruption budget lets them.
+
+    Evictions are asked for again and again, as `kubectl drain` does; `asked` holds the answers by HTTP code.
+    """
+
+    victim: Victim
+    answers: list[int]
+
+    name: str = "node-drained"
+
+    @property
+    def target(self) -> str:
+        """The node."""
+        return self.victim.node
+
+    @property
+    def radius(self) -> Radius:
+        """Evictions wait for each other, so that no more than the budget allows are hurt at once: one."""
+        hurt = self.victim.radius
+        return Radius(hurt.namespaces, frozenset(sorted(hurt.pods)[:1]), hurt.out_of)
+
+    @property
+    def undo(self) -> tuple[AnyAct, ...]:
+        """The node takes pods again."""
+        operations = ({"op": "add", "path": "/spec/unschedulable", "value": False},)
+        return (Patch(path=f"/api/v1/nodes/{self.victim.node}", operations=operations),)
+
+    def inject(self) -> None:
+        """Close the node."""
+        operations = [{"op": "add", "path": "/spec/unschedulable", "value": True}]
+        send(self.victim.cluster, "PATCH", f"/api/v1/nodes/{self.victim.node}", operations)
+
+    def prove(self) -> str:
+        """Every pod is evicted; those that the budget refuses (429) are asked for again."""
+        left = [pod for pod in self.victim.pods if self.still_there(pod)]
+        self.answers.extend(evict(self.victim.cluster, self.victim.namespace, pod) for pod in left)
+        left = [pod for pod in self.victim.pods if self.still_there(pod)]
+        if left:
+            raise NotYet(f"{', '.join(pod.name for pod in left)} not evicted yet; answers so far {self.answers}")
+        return f"{len(self.victim.pods)} pods evicted from {self.victim.node}, answers {self.answers}"
+
+    def still_there(self, pod: Pod) -> bool:
+        """Whether a pod has not been marked for deletion yet."""
+        try:
+            meta = self.victim.cluster.get(path_of(self.victim.namespace, pod.name))["metadata"]
+        except ApiException as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return meta["uid"] == pod.uid and "deletionTimestamp" not in meta
+
+
+def evict(cluster: Cluster, namespace: str, pod: Pod) -> int:
+    """Ask for one pod's eviction; the HTTP code, 429 where a disruption budget refuses. Raises ApiException."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod.name, "namespace": namespace},
+        "deleteOptions": {"preconditions": {"uid": pod.uid}},
+    }
+    try:
+        return send(cluster, "POST", f"{path_of(namespace, pod.name)}/eviction", body)
+    except ApiException as refused:
+        if refused.status != HTTPStatus.TOO_MANY_REQUESTS:
+            raise
+        return HTTPStatus.TOO_MANY_REQUESTS
+
+
+@dataclass(frozen=True)
+class NodeFrozen:
+    """A node's container is paused: everything on it stands still, and nothing is closed."""
+
+    victim: Victim
+
+    name: str = "node-frozen"
+
+    @property
+    def target(self) -> str:
+        """The node."""
+        return self.victim.node
+
+    @property
+    def radius(self) -> Radius:
+        """What is on the node."""
+        return self.victim.radius
+
+    @property
+    def undo(self) -> tuple[AnyAct, ...]:
+        """It goes on."""
+        return (Run(node=self.victim.node),)
+
+    def inject(self) -> None:
+        """Freeze it."""
+        engine(self.victim.cluster, "pause", self.victim.node)
+
+    def prove(self) -> str:
+        """The engine says so, and the control plane has missed it."""
+        state = state_of(self.victim.cluster, self.victim.node)
+        if state != "paused":
+            raise NotYet(f"its container is {state}")
+        return missed(self.victim, state)
+
+
+@dataclass(frozen=True)
+class NodeStopped:
+    """A node's container is stopped: everything on it ends, and its addresses answer nothing."""
+
+    victim: Victim
+
+    name: str = "node-stopped"
+
+    @property
+    def target(self) -> str:
+        """The node."""
+        return self.victim.node
+
+    @property
+    def radius(self) -> Radius:
+        """What is on the node."""
+        return self.victim.radius
+
+    @property
+    def undo(self) -> tuple[AnyAct, ...]:
+        """It starts again."""
+        return (Run(node=self.victim.node),)
+
+    def inject(self) -> None:
+        """Switch it off."""
+        engine(self.victim.cluster, "stop", self.victim.node, f"--time={STOP_S}")
+
+    def prove(self) -> str:
+        """The engine says so, and the control plane has missed it."""
+        state = state_of(self.victim.cluster, self.victim.node)
+        if state != "exited":
+            raise NotYet(f"its container is {state}")
+        return missed(self.victim, state)
+
+
+def missed(victim: Victim, state: str) -> str:
+    """What the control plane says of a node that is gone; raises NotYet while it thinks that all is well."""
+    node = next(node for node in victim.cluster.nodes() if node.name == victim.node)
+    if node.ready:
+        raise NotYet(f"its container is {state}, and the control plane still holds it for Ready")
+    return f"{victim.node}: container {state}, node no longer Ready"
