@@ -133,11 +133,15 @@ class Places:
 
 @dataclass(frozen=True)
 class Visitors:
-    """Probing pods where the stack's own pods and its clients live; `server` is in the servers' place and policy."""
+    """Probing pods where the stack's own pods and its clients live; `server` is in the servers' place and policy.
+
+    `stranger` and `default` are in namespaces that no policy names: one of the run's own, and Kubernetes' default.
+    """
 
     gateway: Lab
     monitoring: Lab
     stranger: Lab
+    default: Lab
     server: Lab
 
 

@@ -43,15 +43,22 @@ def visitors(
     deadlines: Deadlines,
     run: Run,
 ) -> Iterator[Visitors]:
-    """A probing pod in the gateway's and in monitoring's namespace, in a stranger's, and one under the servers' policy.
+    """Probing pods in the gateway's, monitoring's and two strangers' namespaces, and one under the servers' policy.
 
-    The last carries the label that the servers' policy selects, and not the one that makes it the Service's.
+    The last carries the label that the servers' policy selects, and not the one that makes it the Service's. One of
+    the strangers stands in `default`, where whoever names no namespace puts his pods.
     """
     labels = stack.find("NetworkPolicy", deployment.workload)["spec"]["podSelector"]["matchLabels"]
     run.namespaces.append(STRANGER)
-    wanted = [Guest("gateway", {}), Guest("monitoring", {}), Guest(STRANGER, {}), Guest(deployment.namespace, labels)]
-    with guests(cluster, wanted, within=deadlines.pods) as labs:
-        yield Visitors(labs["gateway"], labs["monitoring"], labs[STRANGER], labs[deployment.namespace])
+    plain = [Guest(namespace, {}) for namespace in ("gateway", "monitoring", STRANGER, "default")]
+    with guests(cluster, [*plain, Guest(deployment.namespace, labels)], within=deadlines.pods) as labs:
+        yield Visitors(
+            gateway=labs["gateway"],
+            monitoring=labs["monitoring"],
+            stranger=labs[STRANGER],
+            default=labs["default"],
+            server=labs[deployment.namespace],
+        )
 
 
 def answers_everywhere(places: Places) -> None:

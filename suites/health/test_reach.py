@@ -64,30 +64,50 @@ def test_monitoring_reaches_the_metrics_port_and_not_grpc(
 def test_another_namespace_reaches_no_server(
     visitors: Visitors, servers: list[Pod], deadlines: Deadlines, evidence: Evidence
 ) -> None:
-    """From a namespace that nobody named no server is reached on any port, while the gateway reaches them all."""
+    """From `default` and from a namespace that nobody named no server is reached; from the gateway's all are."""
     targets = ports_of(servers, HTTP_PORT, GRPC_PORT)
-    found = connect_all(visitors.stranger, GUEST, targets, 1)
+    strangers = (visitors.stranger, visitors.default)
+    found = {
+        f"{door} from {lab.namespace}": reach
+        for lab in strangers
+        for door, reach in connect_all(lab, GUEST, targets, 1).items()
+    }
     control = await_all(visitors.gateway, targets, deadlines, "the gateway's namespace")
     assert not open_doors(found), f"a stranger gets in at {open_doors(found)}; see NetworkPolicy tensorflow-serving"
-    evidence(f"{len(found)} ports closed to a stranger, {len(control)} open to the gateway")
+    assert len(found) == len(strangers) * len(control)
+    evidence(f"{len(control)} ports closed to each of {len(strangers)} strangers, all open to the gateway")
+
+
+def doors_elsewhere(cluster: Cluster, visitors: Visitors, servers: list[Pod]) -> list[tuple[Lab, Targets]]:
+    """Doors on other ports and in other places than a server may ask, each group with a guest that may go there."""
+    dns = cluster.core.list_namespaced_pod("kube-system", label_selector="k8s-app=kube-dns").items[0]
+    traefik = cluster.core.list_namespaced_pod("gateway", label_selector="app.kubernetes.io/name=traefik").items[0]
+    api = cluster.core.read_namespaced_service("kubernetes", "default").spec.cluster_ip
+    open_to_all = {
+        "API server:443": (api, 443),
+        "DNS pod's metrics:9153": (dns.status.pod_ip, 9153),
+        "gateway:8000": (traefik.status.pod_ip, 8000),
+        "pod of default:8080": (visitors.default.ready(GUEST).address, 8080),
+    }
+    return [(visitors.stranger, open_to_all), (visitors.gateway, ports_of(servers[:1], HTTP_PORT, GRPC_PORT))]
 
 
 def test_server_reaches_dns_and_nothing_else(
-    cluster: Cluster, visitors: Visitors, deadlines: Deadlines, evidence: Evidence
+    cluster: Cluster, visitors: Visitors, servers: list[Pod], deadlines: Deadlines, evidence: Evidence
 ) -> None:
-    """Under the servers' policy the DNS answers over UDP and TCP; API server and other pods, open to others, don't."""
+    """Under the servers' policy the DNS answers by UDP and TCP; what others reach on other ports and hosts does not."""
     dns = cluster.core.read_namespaced_service("kube-dns", "kube-system").spec.cluster_ip
     await_all(visitors.server, {"DNS over TCP": (dns, 53)}, deadlines, "a server")
     named = visitors.server.connect(GUEST, "kubernetes.default.svc.cluster.local", 443, 1)
-    targets = {
-        "API server": (cluster.core.read_namespaced_service("kubernetes", "default").spec.cluster_ip, 443),
-        "pod of monitoring": (visitors.monitoring.ready(GUEST).address, 8080),
-    }
-    control = await_all(visitors.stranger, targets, deadlines, "a stranger")
-    found = connect_all(visitors.server, GUEST, targets, 1)
-    assert named.said == "TIMEOUT", f"a name that DNS over UDP knows: wanted it found and closed, got {named.said}"
+    elsewhere = doors_elsewhere(cluster, visitors, servers)
+    for lab, targets in elsewhere:
+        await_all(lab, targets, deadlines, f"a pod in {lab.namespace}")
+    found = connect_all(
+        visitors.server, GUEST, {name: door for _, doors in elsewhere for name, door in doors.items()}, 1
+    )
     assert not open_doors(found), f"a server gets out to {open_doors(found)}; see NetworkPolicy tensorflow-serving"
-    evidence(f"DNS by TCP and UDP; closed: {', '.join(found)}, which a stranger reaches ({len(control)} of 2)")
+    assert named.said == "TIMEOUT", f"a name that DNS over UDP knows: wanted it found and closed, got {named.said}"
+    evidence(f"DNS by TCP and UDP; closed, and open to a pod that may: {', '.join(found)}")
 
 
 def test_metrics_are_served_to_monitoring_and_not_through_the_front_door(
