@@ -52,9 +52,11 @@ def is_shorter_duration(path: str, before: Json, after: Json) -> bool:
     if _is_generated_name(before, after):
         return True
     if isinstance(before, str) and isinstance(after, str):
-        same = DURATION_TEXT.sub("", before) == DURATION_TEXT.sub("", after)
-        pairs = zip(DURATION_TEXT.finditer(before), DURATION_TEXT.finditer(after), strict=False)
-        return same and all((_seconds(new[0]) or 0) <= (_seconds(old[0]) or 0) for old, new in pairs)
+        # a mark in each duration's place, or one that is missing would look like one that was shortened
+        if DURATION_TEXT.sub("\0", before) != DURATION_TEXT.sub("\0", after):
+            return False
+        pairs = zip(DURATION_TEXT.finditer(before), DURATION_TEXT.finditer(after), strict=True)
+        return all((_seconds(new[0]) or 0) <= (_seconds(old[0]) or 0) for old, new in pairs)
     return False
 
 

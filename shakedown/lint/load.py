@@ -53,9 +53,18 @@ def read(path: Path) -> Source:
     documents = tuple(_documents(path))
     if not documents:
         raise BadInput(f"{path}: holds no objects; give rendered manifests, a folder of them or a kustomization")
-    folder = path if path.is_dir() else path.parent
-    tests = tuple(sorted(folder.rglob(UNIT_TESTS))) if path.is_dir() else ()
-    return Source(documents, tests)
+    tests = {test for folder in _folders(path) for test in folder.rglob(UNIT_TESTS)} if path.is_dir() else set()
+    return Source(documents, tuple(sorted(tests)))
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """A folder, and every local folder that its kustomization builds on: unit tests lie beside the rules."""
+    yield path
+    for file in (path / name for name in KUSTOMIZATIONS if (path / name).is_file()):
+        listed = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        for each in [*(listed.get("resources") or []), *(listed.get("components") or [])]:
+            if (path / str(each)).is_dir():
+                yield from _folders((path / str(each)).resolve())
 
 
 def _documents(path: Path) -> Iterator[tuple[Tree, str]]:

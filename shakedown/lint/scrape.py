@@ -40,6 +40,7 @@ OWN_LABELS: dict[str, set[str]] = {
     "traefik_service_requests_total": {"code", "method", "protocol", "exported_service"},
     "traefik_service_request_duration_seconds": {"code", "method", "protocol", "exported_service", "le"},
     "traefik_router_requests_total": {"code", "method", "protocol", "router", "exported_service"},
+    "traefik_router_request_duration_seconds": {"code", "method", "protocol", "router", "exported_service", "le"},
     "traefik_entrypoint_requests_total": {"code", "method", "protocol", "entrypoint"},
     "traefik_entrypoint_request_duration_seconds": {"code", "method", "protocol", "entrypoint", "le"},
     "up": set(),

@@ -64,3 +64,14 @@ def test_a_list_is_taken_apart_and_timestamps_stay_text() -> None:
 def test_every_object_knows_its_line() -> None:
     text = "apiVersion: v1\nkind: A\n---\napiVersion: v1\nkind: B\n"
     assert [where for _, where in parse(text, "given")] == ["given:1", "given:4"]
+
+
+def test_unit_tests_beside_the_rules_that_an_overlay_builds_on_are_found(tmp_path: Path) -> None:
+    base, overlay = tmp_path / "base", tmp_path / "overlays" / "x"
+    (base / "tests").mkdir(parents=True)
+    overlay.mkdir(parents=True)
+    (base / "object.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+    (base / "kustomization.yaml").write_text("resources: [object.yaml]\n")
+    (base / "tests" / "a.promtest.yaml").write_text("tests: []\n")
+    (overlay / "kustomization.yaml").write_text("resources: [../../base]\n")
+    assert read(overlay).unit_tests == ((base / "tests" / "a.promtest.yaml").resolve(),)

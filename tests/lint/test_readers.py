@@ -81,6 +81,8 @@ def test_series_and_comparisons_of_an_expression_are_found() -> None:
         ("spec.replicas", 2, 1, False),
         ("spec.args[0]", "--poll_wait_seconds=30", "--poll_wait_seconds=5", True),
         ("spec.args[0]", "--wait=30s --port=1", "--wait=5s --port=2", False),
+        ("spec.expr", "rate(x[5m]) > 1", "rate(x[15s]) > 1", True),
+        ("spec.expr", "x offset 5m > 1", "x offset  > 1", False),
         ("spec.name", "config-abcdefgh12", "config-abcdefgh34", True),
         ("spec.image", "a:1", "a:2", False),
     ],

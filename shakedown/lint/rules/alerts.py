@@ -95,7 +95,9 @@ def _alerts_are_complete(obj: Obj, world: World) -> Problems:
     grid = [s for p in world.of("Prometheus") if (s := seconds(dig(p.spec, "evaluationInterval")))]
     for each in (e for e in expressions(obj) if "alert" in e.data):
         wait = seconds(each.data.get("for", "0s"))
-        if wait is None or not FEWEST_S <= wait <= MOST_S:
+        if "for" not in each.data and is_watchdog(each):
+            pass  # it fires always, and there is no bad scrape to wait out
+        elif wait is None or not FEWEST_S <= wait <= MOST_S:
             yield Problem(f"{each.field}.for", f"is {each.data.get('for', 'missing')}", f"wait {FEWEST_S} s to an hour")
         elif grid and wait % max(grid):
             yield Problem(
@@ -113,13 +115,21 @@ def _alerts_are_complete(obj: Obj, world: World) -> Problems:
         yield Problem(f"spec.groups[].rules[{name}]", "two alerts have this name", "name each alert once")
 
 
+def is_watchdog(each: Expression) -> bool:
+    """Whether an expression reads nothing that is measured, so that its alert fires always and on purpose."""
+    return not list(promql.series(each.expr))
+
+
 @rule("alerts-compare", RULES, why="an alert without a comparison fires for every series that exists")
 def _alerts_compare(obj: Obj, _world: World) -> Problems:
     for each in (e for e in expressions(obj) if "alert" in e.data):
-        inner = [type(e).__name__ for e in promql.walk(each.expr)]
         calls = {e.func.name for e in promql.walk(each.expr) if isinstance(e, pq.Call)}
         ops = {str(e.op) for e in promql.walk(each.expr) if isinstance(e, pq.BinaryExpr)}
-        if inner and not ops & {">", ">=", "<", "<=", "==", "!="} and not calls & {"absent", "absent_over_time"}:
+        if (
+            not is_watchdog(each)
+            and not ops & {">", ">=", "<", "<=", "==", "!="}
+            and not calls & {"absent", "absent_over_time"}
+        ):
             yield Problem(f"{each.field}.expr", "compares with nothing", "add a threshold")
 
 
