@@ -8,4 +8,5 @@ pytest_plugins = [
     "fixtures.cluster",
     "fixtures.stack",
     "fixtures.serving",
+    "fixtures.load",
 ]

@@ -1,0 +1,130 @@
+"""The open model: a request is sent when it is due, whatever became of those before; each goes into the ledger."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import gevent
+import gevent.event
+import gevent.pool
+import gevent.socket
+import orjson
+
+from locustfiles.order import Order
+from shakedown.ledger import now
+
+MOST_UNDER_WAY = 512  # connections that the clients have together; what is due beyond that is counted as not answered
+FLUSH_S = 0.2
+BEAT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request came to: HTTP's code (200 for gRPC's OK, 0 for no answer), whose answer, right or not, words."""
+
+    code: int
+    version: int
+    right: bool
+    said: str = ""
+
+
+Send = Callable[[int], Answer]
+
+
+@dataclass
+class Record:
+    """Lines for the ledger, collected and appended with one write, so that a line costs some microseconds."""
+
+    file: int
+    lines: list[bytes] = field(default_factory=list)
+
+    def add(self, kind: str, at: float, **fields: object) -> None:
+        """Collect one event."""
+        self.lines.append(orjson.dumps({"at": at, "kind": kind, **fields}))
+
+    def flush(self) -> None:
+        """Append what was collected; the file was opened with O_APPEND, so that it stays together."""
+        if self.lines:
+            taken, self.lines = self.lines, []
+            os.write(self.file, b"\n".join(taken) + b"\n")
+
+
+class OpenModel:
+    """One load while it goes on."""
+
+    def __init__(self, order: Order) -> None:
+        self.order, self.stopped = order, gevent.event.Event()
+        self.record = Record(os.open(order.ledger, os.O_WRONLY | os.O_APPEND))
+        self.under_way: dict[int, float] = {}
+
+    def run(self, send: Send) -> None:
+        """Send the whole shape, or until told to stop; then wait for what is still under way."""
+        helpers = [gevent.spawn(self.obey), gevent.spawn(self.beat)]
+        pool, start, sent = gevent.pool.Pool(), now(), 0
+        self.record.add("load", start, flow=self.order.flow, step="started")
+        self.record.flush()
+        for number, due in enumerate(self.order.shape.arrivals().tolist()):
+            if self.stopped.wait(max(0.0, start + due - now())):
+                break
+            sent += 1
+            if len(self.under_way) >= MOST_UNDER_WAY:
+                self.note(start + due, now(), 0.0, Answer(0, 0, right=False, said=FULL))
+            else:
+                self.under_way[number] = start + due
+                pool.spawn(self.one, number, start + due, send)
+        pool.join(timeout=self.order.patience + 1)
+        for scheduled in self.under_way.values():
+            self.note(scheduled, scheduled, now() - scheduled, Answer(0, 0, right=False, said="no answer at the end"))
+        gevent.killall(helpers)
+        self.record.add("load", now(), flow=self.order.flow, step="ended", sent=sent)
+        self.record.flush()
+
+    def one(self, number: int, scheduled: float, send: Send) -> None:
+        """Send one request, once, and note what came back."""
+        sent = now()
+        try:
+            answer = send(number)
+        except Exception as error:  # noqa: BLE001 - whatever a client raises, the request failed, and says so
+            answer = Answer(0, 0, right=False, said=f"{type(error).__name__}: {str(error)[:200]}")
+        self.note(scheduled, sent, now() - sent, answer)
+        self.under_way.pop(number, None)
+
+    def note(self, scheduled: float, sent: float, seconds: float, answer: Answer) -> None:
+        """Put one request down."""
+        self.record.add(
+            "request",
+            sent,
+            flow=self.order.flow,
+            protocol=self.order.protocol,
+            scheduled=scheduled,
+            seconds=seconds,
+            code=answer.code,
+            version=answer.version,
+            right=answer.right,
+            said=answer.said,
+        )
+
+    def obey(self) -> None:
+        """Stop once the other end of the pipe is closed, by a parent that is done or by one that was killed."""
+        gevent.socket.wait_read(self.order.alive)
+        self.stopped.set()
+
+    def beat(self) -> None:
+        """Write to the ledger, and tell once a second of oneself: CPU, and until when everything is settled."""
+        last, used = now(), time.process_time()
+        while True:
+            gevent.sleep(FLUSH_S)
+            if now() - last >= BEAT_S:
+                moment, spent = now(), time.process_time()
+                cpu = (spent - used) / (moment - last)
+                self.record.add("generator", moment, flow=self.order.flow, cpu=cpu, settled=self.settled(moment))
+                last, used = moment, spent
+            self.record.flush()
+
+    def settled(self, moment: float) -> float:
+        """Before when every request that was due is in the ledger."""
+        return min(self.under_way.values(), default=moment)
+
+
+FULL = f"not sent: {MOST_UNDER_WAY} requests are under way"

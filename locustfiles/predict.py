@@ -1,0 +1,89 @@
+"""locust's users: predictions of real digits over REST and gRPC, each answer held against the golden ones."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gevent
+import grpc.experimental.gevent
+import numpy as np
+import orjson
+from locust import FastHttpUser, User, task
+
+from locustfiles.open_model import MOST_UNDER_WAY, Answer, OpenModel
+from locustfiles.order import Order
+from shakedown.oracle import Floats
+
+ORDER = Order(Path(os.environ["LOAD_ORDER"]))
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+
+
+def version_of(row: int, found: Floats) -> int:
+    """The version whose answers these are; 0 where they are nobody's."""
+    return next((v for v in ORDER.oracle.answers if not ORDER.oracle.mismatch(v, found, row)), 0)
+
+
+def finish(user: User) -> None:
+    """End locust once all is sent; its exit code says that the generator worked, and nothing of the answers."""
+    user.environment.process_exit_code = 0
+    gevent.spawn(user.environment.runner.quit)
+    gevent.sleep(60)
+
+
+class RestUser(FastHttpUser):  # type: ignore[misc] # locust ships no types
+    """All REST clients together, over as many kept connections as are needed at once."""
+
+    fixed_count = 1
+    host = f"http://{ORDER.address}"
+    concurrency = MOST_UNDER_WAY
+    network_timeout = connection_timeout = ORDER.patience
+    default_headers = {"Content-Type": "application/json", **({"Host": ORDER.host} if ORDER.host else {})}  # noqa: RUF012
+
+    @task  # type: ignore[untyped-decorator]
+    def load(self) -> None:
+        """Send the whole load."""
+        OpenModel(ORDER).run(self.predict)
+        finish(self)
+
+    def predict(self, number: int) -> Answer:
+        """Send one prediction, once: a POST is not repeated by the client."""
+        body = ORDER.bodies[number % len(ORDER.bodies)]
+        path = f"/v1/models/{ORDER.model}:predict"
+        answer = self.client.post(path, data=body, headers=ORDER.headers, allow_redirects=False)
+        if answer.status_code != 200:
+            said = f"{type(answer.error).__name__}: {answer.error}" if answer.error else answer.text
+            return Answer(answer.status_code, 0, right=False, said=str(said)[:200])
+        found = np.asarray(orjson.loads(answer.content)["predictions"], dtype=np.float32)
+        version = version_of(ORDER.row(number), found)
+        return Answer(200, version, right=version > 0)
+
+
+class GrpcUser(User):  # type: ignore[misc] # locust ships no types
+    """All gRPC clients together, over one connection."""
+
+    fixed_count = 1
+
+    @task  # type: ignore[untyped-decorator]
+    def load(self) -> None:
+        """Send the whole load."""
+        grpc.experimental.gevent.init_gevent()
+        options = [("grpc.default_authority", ORDER.host)] if ORDER.host else []
+        with grpc.insecure_channel(ORDER.address, options=[*options, ("grpc.enable_retries", 0)]) as channel:
+            self.call: Any = channel.unary_unary(PREDICT)
+            OpenModel(ORDER).run(self.predict)
+        finish(self)
+
+    def predict(self, number: int) -> Answer:
+        """Send one prediction, once: retries of the client are switched off."""
+        from shakedown.protos import predict_pb2  # noqa: PLC0415 - REST needs none of it
+
+        body = ORDER.bodies[number % len(ORDER.bodies)]
+        metadata = [(name.lower(), value) for name, value in ORDER.headers.items()]
+        try:
+            answer = predict_pb2.PredictResponse.FromString(self.call(body, timeout=ORDER.patience, metadata=metadata))
+        except grpc.RpcError as error:
+            return Answer(0, 0, right=False, said=f"{error.code().name}: {error.details()}"[:200])
+        found = np.asarray(answer.outputs["probabilities"].float_val, dtype=np.float32).reshape(-1, 10)
+        version = int(answer.model_spec.version.value)
+        known = version in ORDER.oracle.answers
+        return Answer(200, version, right=known and not ORDER.oracle.mismatch(version, found, ORDER.row(number)))

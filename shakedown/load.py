@@ -1,0 +1,301 @@
+"""Load through the front door: locust in a process of its own, watched, bounded, and read from the ledger."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from shakedown.grpc_client import prediction_request
+from shakedown.ledger import Ledger, now
+from shakedown.oracle import Oracle
+from shakedown.progress import say
+from shakedown.serving import REQUEST_S, Endpoint
+from shakedown.shapes import Shape
+from shakedown.verdict import Inconclusive, UnusableEnvironment
+from shakedown.wait import NotYet, eventually
+from shakedown.window import Request, Window
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCUSTFILE = ROOT / "locustfiles" / "predict.py"
+START_S = 60.0  # locust's imports take 3 s of CPU, on a machine where servers may be starting
+READ_S = 0.2
+SHOW_S = 10.0
+END_S = REQUEST_S + 10.0  # the last request's patience, and the generator's own end
+
+Protocol = Literal["rest", "grpc"]
+USERS = {"rest": "RestUser", "grpc": "GrpcUser"}
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One load as it was ordered: `batch` images a request, `headers` with each."""
+
+    name: str
+    shape: Shape
+    protocol: Protocol
+    batch: int
+    headers: Mapping[str, str]
+
+
+@dataclass
+class Seen:
+    """What of one load has been read from the ledger so far; moments on its clock."""
+
+    requests: list[Request] = field(default_factory=list)
+    beats: list[tuple[float, float]] = field(default_factory=list)  # (moment, share of a core)
+    started: float | None = None
+    ended: float | None = None
+    settled: float = 0.0  # every request that was due before is in `requests`
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Take up one event of this load."""
+        if event["kind"] == "request":
+            names = ("scheduled", "seconds", "code", "version", "right", "said")
+            self.requests.append(Request(sent=event["at"], **{name: event[name] for name in names}))
+        elif event["kind"] == "generator":
+            self.beats.append((event["at"], event["cpu"]))
+            self.settled = event["settled"]
+        elif event["kind"] == "load" and event["step"] == "started":
+            self.started = event["at"]
+        elif event["kind"] == "load" and event["step"] == "ended":
+            self.ended = self.settled = event["at"]
+
+
+class Traffic:
+    """One load while it goes on, and afterwards."""
+
+    def __init__(self, flow: str, ledger: Path, process: "subprocess.Popen[bytes]", errors: Path) -> None:
+        self.flow, self.process, self.errors = flow, process, errors
+        self.seen, self._lock = Seen(), threading.Lock()
+        self._file, self._rest = ledger.open("rb"), b""
+        self._file.seek(0, os.SEEK_END)
+
+    @property
+    def began(self) -> float:
+        """When the first request could have been due, on the ledger's clock."""
+        assert self.seen.started is not None  # noqa: S101 - nobody is given traffic that hasn't started
+        return self.seen.started
+
+    def read(self) -> Seen:
+        """Read what has come to the ledger since the last time."""
+        with self._lock:
+            lines = (self._rest + self._file.read()).split(b"\n")
+            self._rest = lines.pop()
+            mark = json.dumps(self.flow).encode()
+            for line in lines:
+                if mark in line and (event := json.loads(line)).get("flow") == self.flow:
+                    self.seen.take(event)
+        return self.seen
+
+    def collect(self, seconds: float) -> Window:
+        """Wait for so many seconds of load, and for all of its answers. Raises Inconclusive where it ends before."""
+        start = now()
+        return self.window(start, start + seconds)
+
+    def finish(self) -> Window:
+        """Wait until the whole shape has been sent and answered."""
+
+        def done() -> None:
+            seen = self.read()
+            if seen.ended is None:
+                self.require_life()
+                raise NotYet(self.told())
+
+        eventually(done, within=3600 + END_S, awaited=f"load {self.flow} ends")
+        return self.window(self.began, self.seen.ended)
+
+    def window(self, start: float, end: float | None = None) -> Window:
+        """The requests that were due from `start` to `end` (until now, without one), waited for.
+
+        Moments are on the ledger's clock. Raises Inconclusive where the load ended before `end`, or died.
+        """
+        last = now() if end is None else end
+
+        def settled() -> None:
+            seen = self.read()
+            if seen.settled >= last:
+                return
+            if seen.ended is not None and seen.ended < last and end is not None:
+                raise Inconclusive(f"load {self.flow} had ended {last - seen.ended:.1f} s before that")
+            if seen.ended is None:
+                self.require_life()
+                raise NotYet(self.told())
+
+        eventually(settled, within=max(0.0, last - now()) + END_S, awaited=f"load {self.flow} goes on")
+        return self.slice(start, last)
+
+    def slice(self, start: float, end: float) -> Window:
+        """What has been read so far of the requests that were due from `start` to `end`."""
+        chosen = [each for each in list(self.seen.requests) if start <= each.scheduled <= end]
+        shares = [cpu for moment, cpu in list(self.seen.beats) if start <= moment <= end + 1]
+        cpu = float(np.mean(shares)) if shares else 0.0
+        return Window(self.flow, start, end, tuple(sorted(chosen, key=lambda each: each.scheduled)), cpu)
+
+    def told(self) -> str:
+        """The last five seconds in words."""
+        last = self.seen.settled
+        return str(self.slice(max(self.began, last - 5), last)) if last > self.began else "its first second"
+
+    def require_life(self) -> None:
+        """Raise Inconclusive with its last words where the generator has ended without having said so."""
+        code = self.process.poll()
+        if code is not None and self.read().ended is None:
+            words = self.errors.read_text().strip().splitlines()
+            raise Inconclusive(f"the load generator of {self.flow} ended with code {code}: {words[-1:] or 'no word'}")
+
+    def watch(self, stop: threading.Event, longest: float) -> None:
+        """Read on, show live figures, and end a generator that doesn't end by itself."""
+        deadline = time.monotonic() + longest
+        shown = time.monotonic()
+        while not stop.wait(READ_S):
+            self.read()
+            if self.seen.ended is None and time.monotonic() - shown >= SHOW_S and self.seen.started:
+                shown = time.monotonic()
+                say(f"load {self.flow}: {self.told()}")
+            if time.monotonic() > deadline:
+                self.process.kill()
+
+
+@dataclass(frozen=True)
+class Load:
+    """Sends load to one endpoint on 127.0.0.1, whose answers the oracle knows.
+
+    `protocol` "rest" or "grpc". Raises UnusableEnvironment for an endpoint that is not on 127.0.0.1.
+    """
+
+    endpoint: Endpoint
+    model: str
+    oracle: Oracle
+    ledger: Ledger
+    count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        for address in (self.endpoint.rest.removeprefix("http://"), self.endpoint.grpc):
+            if address.rpartition(":")[0] != "127.0.0.1":
+                raise UnusableEnvironment(f"load goes to 127.0.0.1 only, where a front door leads in; not to {address}")
+
+    @contextmanager
+    def running(
+        self, shape: Shape, protocol: Protocol = "rest", *, batch: int = 1, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Traffic]:
+        """Send a shape while the block runs; it ends with the block, or by itself where the shape is shorter.
+
+        `batch` images a request, `headers` with each (gRPC: metadata).
+        """
+        flow = Flow(f"{shape.name} {protocol} #{next(self.count)}", shape, protocol, batch, headers or {})
+        with tempfile.TemporaryDirectory(prefix="load-") as name, life() as (reading, stop):
+            folder = Path(name)
+            self.write_order(folder, flow, reading)
+            process = start(folder, protocol, reading)
+            with watched(Traffic(flow.name, self.ledger.path, process, folder / "errors"), shape) as traffic:
+                try:
+                    yield traffic
+                finally:
+                    stop()
+                    self.end(traffic)
+
+    def end(self, traffic: Traffic) -> None:
+        """Wait for the generator's orderly end; kill it where that doesn't come."""
+        try:
+            traffic.process.wait(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            traffic.process.kill()
+            traffic.process.wait()
+        traffic.read()
+
+    def write_order(self, folder: Path, flow: Flow, alive: int) -> None:
+        """Put down what the generator needs: the order, and the bodies with their right answers."""
+        fields = {
+            "flow": flow.name,
+            "shape": flow.shape.name,
+            "points": flow.shape.points,
+            "protocol": flow.protocol,
+            "batch": flow.batch,
+            "headers": dict(flow.headers),
+            "address": self.endpoint.grpc if flow.protocol == "grpc" else self.endpoint.rest.removeprefix("http://"),
+            "host": self.endpoint.host,
+            "model": self.model,
+            "patience": REQUEST_S,
+            "ledger": str(self.ledger.path.resolve()),
+            "alive": alive,
+            "tolerance": self.oracle.tolerance,
+        }
+        (folder / "order.json").write_text(json.dumps(fields))
+        rows = range(0, len(self.oracle.images) // flow.batch * flow.batch, flow.batch)
+        bodies = [self.body(flow.protocol, row, flow.batch) for row in rows]
+        answers: dict[str, Any] = {str(version): known for version, known in self.oracle.answers.items()}
+        joined = np.frombuffer(b"".join(bodies), dtype=np.uint8)
+        ends = np.cumsum([len(body) for body in bodies])
+        np.savez(folder / "bodies.npz", images=self.oracle.images, bodies=joined, ends=ends, **answers)
+
+    def body(self, protocol: Protocol, row: int, batch: int) -> bytes:
+        """One request's body: real digits, and as many as a batch holds."""
+        images = self.oracle.images[row : row + batch]
+        if protocol == "grpc":
+            done: bytes = prediction_request(self.model, images).SerializeToString()
+            return done
+        return json.dumps({"instances": images.tolist()}).encode()
+
+
+@contextmanager
+def life() -> Iterator[tuple[int, Callable[[], None]]]:
+    """A pipe: its reading end, and what closes the writing end.
+
+    Whatever end this process finds, the kernel closes the writing end, which tells the generator to stop.
+    """
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb") as held:
+        yield reading, held.close
+
+
+def start(folder: Path, protocol: Protocol, alive: int) -> "subprocess.Popen[bytes]":
+    """Start locust; it inherits the reading end of the pipe, and nothing else of this process."""
+    command = [sys.executable, "-m", "locust", f"--locustfile={LOCUSTFILE}", "--headless", "--users=1"]
+    options = ["--loglevel=ERROR", "--only-summary", "--stop-timeout=0"]
+    environment = {**os.environ, "LOAD_ORDER": str(folder), "PYTHONPATH": str(ROOT)}
+    with (folder / "errors").open("wb") as errors:
+        return subprocess.Popen(
+            [*command, *options, USERS[protocol]],
+            cwd=folder,
+            env=environment,
+            pass_fds=(alive,),
+            start_new_session=True,  # Ctrl-C is for the run, which ends its load in order
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+
+
+@contextmanager
+def watched(traffic: Traffic, shape: Shape) -> Iterator[Traffic]:
+    """Wait for the first requests, and read on in the background until the block ends."""
+
+    def sending() -> None:
+        if traffic.read().started is None:
+            traffic.require_life()
+            raise NotYet("locust starts")
+
+    stop = threading.Event()
+    longest = START_S + shape.seconds + END_S
+    watchdog = threading.Thread(target=traffic.watch, args=(stop, longest), name="load", daemon=True)
+    watchdog.start()
+    try:
+        eventually(sending, within=START_S, awaited=f"load {traffic.flow} starts")
+        yield traffic
+    finally:
+        stop.set()
+        watchdog.join()
+        if traffic.process.poll() is None:
+            traffic.process.kill()
+            traffic.process.wait()
