@@ -20,6 +20,10 @@ test: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m bench.model_server
 
+# What the load generator reaches against a null server, beside hey; on a quiet machine too.
+bench-load: .venv/ready
+	$(BIN)/python -m bench.load
+
 # Seeded defects in manifests: each must be caught by the test that is named for it.
 score: .venv/ready
 	$(BIN)/python -m mutants static

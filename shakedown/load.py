@@ -92,7 +92,7 @@ class Traffic:
         with self._lock:
             lines = (self._rest + self._file.read()).split(b"\n")
             self._rest = lines.pop()
-            mark = json.dumps(self.flow).encode()
+            mark = json.dumps(self.flow, ensure_ascii=False).encode()  # as the generator writes it
             for line in lines:
                 if mark in line and (event := json.loads(line)).get("flow") == self.flow:
                     self.seen.take(event)

@@ -11,7 +11,7 @@ import pytest
 
 from shakedown.ledger import now
 from shakedown.serving import Endpoint
-from shakedown.shapes import steady
+from shakedown.shapes import steady, step
 from shakedown.verdict import Inconclusive, UnusableEnvironment
 from shakedown.wait import NotYet, eventually
 from tests.load.conftest import Bed, answer_of
@@ -30,6 +30,14 @@ def test_every_request_is_in_the_ledger_once_with_what_became_of_it(bed: Bed) ->
     written = [event.fields for event in bed.ledger.events() if event.kind == "request"]
     assert len(written) == 150
     assert written[0].keys() == {"flow", "protocol", "scheduled", "seconds", "code", "version", "right", "said"}
+
+
+def test_a_shape_is_followed(bed: Bed) -> None:
+    """Each part of a shape has the rate that it says."""
+    with bed.load.running(step([20, 60], seconds=2)) as traffic:
+        traffic.finish()
+        parts = [traffic.window(traffic.began + start, traffic.began + start + 2).sent for start in (0, 2)]
+    assert parts == [40, 120]
 
 
 def test_a_stall_is_counted_and_not_omitted(bed: Bed) -> None:
@@ -109,7 +117,7 @@ from shakedown.ledger import Ledger
 from shakedown.load import Load
 from shakedown.oracle import Oracle
 from shakedown.serving import Endpoint
-from shakedown.shapes import steady
+from shakedown.shapes import steady, step
 from tests.load.conftest import GOLDEN, IMAGES
 endpoint = Endpoint("null", sys.argv[1], "127.0.0.1:1")
 with Load(endpoint, "digits", Oracle(IMAGES, GOLDEN, 1e-4), Ledger(Path(sys.argv[2]))).running(steady(20, 600)) as load:
