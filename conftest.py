@@ -9,4 +9,6 @@ pytest_plugins = [
     "fixtures.stack",
     "fixtures.serving",
     "fixtures.load",
+    "fixtures.monitoring",
+    "fixtures.alerting",
 ]

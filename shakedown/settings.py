@@ -59,6 +59,10 @@ class Deadlines(Section):
     stack: float = Field(100, gt=0, description="the whole serving stack is up, applied to an empty cluster")
     rollout: float = Field(240, gt=0, description="a change to the whole serving stack is rolled out, pod after pod")
     deletion: float = Field(90, gt=0, description="deleted objects are gone")
+    alert: float = Field(240, gt=0, description="an alert has reached its receiver, from its cause, on the fast clock")
+    slow_alert: float = Field(
+        30000, gt=0, description="the same on the faithful clock, whose longest window is 6 hours"
+    )
     packet: float = Field(3, gt=0, description="a packet arrives, or is known not to")
 
 

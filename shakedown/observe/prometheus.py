@@ -139,9 +139,9 @@ class Prometheus:
         """The name of every metric that there is a series of."""
         return set(self.ask("label/__name__/values"))
 
-    def flags(self) -> dict[str, str]:
-        """The flags that Prometheus runs with."""
-        return dict(self.ask("status/flags"))
+    def described(self) -> set[str]:
+        """The name of every metric that a target declares, series or not."""
+        return {each["metric"] for each in self.ask("targets/metadata")}
 
 
 def rule_of(group: Mapping[str, Any], each: Mapping[str, Any]) -> Rule:
