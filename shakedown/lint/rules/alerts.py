@@ -73,7 +73,7 @@ def _rules_parse(obj: Obj, world: World) -> Problems:
     why="an alert is right when it fires in the case that it was written for, and only there",
 )
 def _rules_pass_their_tests(obj: Obj, world: World) -> Problems:
-    rules = [o for o in world.of("PrometheusRule") if "alert" in str(o.spec)]
+    rules = world.of("PrometheusRule")  # alerts read what others record
     tested = "".join(test.read_text(encoding="utf-8") for test in world.tools.unit_tests)
     for test in world.tools.unit_tests:
         said = promtool.unit_test(world.tools.promtool, rules, test)
@@ -173,7 +173,8 @@ def _values(one: promql.Series, label: str, world: World) -> set[str] | None:
     """The values that a label can have; None where that can't be known from what is rendered."""
     monitors = world.of(*MONITORS)
     if label == "job" and monitors:
-        return USUAL_JOBS | {job for m in monitors for job in jobs(m, world)}
+        probes = {str(p.spec.get("jobName") or f"probe/{p.namespace}/{p.name}") for p in world.of("Probe")}
+        return USUAL_JOBS | probes | {job for m in monitors for job in jobs(m, world)}
     if label == "container" and one.metric.startswith("container_"):
         return {"", *(c.name for w in world.workloads.values() for c in w.all_containers)}
     if label == "namespace":
