@@ -1,0 +1,100 @@
+"""What a plan refuses before anything is waited for, and how a course is judged."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from shakedown.course import Course, Expected, Measured, Monitoring, Shared, plan
+from shakedown.ledger import Ledger
+from shakedown.observe.alertmanager import Alertmanager, Delivery, Sink
+from shakedown.observe.prometheus import NoData, Prometheus, Rule, Target
+from shakedown.timing import Stage
+from shakedown.verdict import Failed
+
+RULE = Rule("g", 5, "alerting", "A", "rate(x_total[15s]) > 1", 15, 0, {"severity": "page"}, {}, "", evaluated=True)
+ROUTE = "route: {receiver: hook, group_wait: 1s, group_interval: 5s}"
+
+
+class Fake:
+    """Stands in for Prometheus, Alertmanager and the receiver."""
+
+    def __init__(self, rules: list[Rule], configuration: str = ROUTE) -> None:
+        self.loaded, self.text = rules, configuration
+
+    def rules(self) -> list[Rule]:
+        if not self.loaded:
+            raise NoData("Prometheus has loaded no rule")
+        return self.loaded
+
+    def targets(self) -> list[Target]:
+        return [Target("pool", {}, up=True, said="", interval=5, timeout=4)]
+
+    def configuration(self) -> str:
+        return self.text
+
+    def alerts(self) -> list[Any]:
+        return []
+
+    def deliveries(self) -> list[Any]:
+        return []
+
+
+def monitoring(*rules: Rule, configuration: str = ROUTE) -> Monitoring:
+    fake = Fake(list(rules), configuration)
+    return Monitoring(cast(Prometheus, fake), cast(Alertmanager, fake), cast(Sink, fake), cast(Ledger, None))
+
+
+def test_a_plan_holds_the_stages_of_the_live_configuration() -> None:
+    made = plan(monitoring(RULE), Expected("A"), promised=240)
+    assert made.ceiling("fired") == 15 + 5 + 3
+    assert [stage.name for stage in made.stages][:4] == ["seen", "evaluated", "fired", "delivered"]
+
+
+def test_an_alert_that_is_not_loaded_is_named() -> None:
+    with pytest.raises(Failed, match="has loaded no alert B"):
+        plan(monitoring(RULE), Expected("B"), promised=240)
+
+
+def test_what_can_not_be_delivered_in_time_is_refused_before_anybody_waits() -> None:
+    slow = replace(RULE, wait=3600)
+    with pytest.raises(Failed, match="promised are 240 s: for 3600 s, window 15 s, group_wait 1 s"):
+        plan(monitoring(slow), Expected("A"), promised=240)
+    late = ROUTE.replace("group_wait: 1s", "group_wait: 1h")
+    with pytest.raises(Failed, match="group_wait 3600 s"):
+        plan(monitoring(RULE, configuration=late), Expected("A"), promised=240)
+
+
+TOLD = Delivery(1, "firing", {"alertname": "A"}, {}, {}, 0)
+STAGE = Stage("fired", 15, 23, 0, "for")
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(24.0, "longer than its ceiling"), (5.0, "less than its floor")])
+def test_a_stage_beyond_its_bounds_is_named_with_its_formula(seconds: float, says: str) -> None:
+    course = Course(RULE, "proof", (Measured(STAGE, seconds),), TOLD, TOLD)
+    with pytest.raises(Failed, match=rf"A: stage fired {seconds:.1f} \(15..23\) took {says}; for"):
+        course.assert_in_time()
+
+
+def test_a_course_in_bounds_tells_each_stages_share() -> None:
+    course = Course(RULE, "proof", (Measured(STAGE, 15.0), Measured(STAGE, 15.0)), TOLD, TOLD)
+    course.assert_in_time()
+    assert "fired 15.0 (15..23) = 50%" in str(course)
+
+
+def test_an_expected_alert_is_known_by_its_labels() -> None:
+    expected = Expected("A", {"pod": "x"})
+    assert expected.fits({"alertname": "A", "pod": "x", "job": "y"})
+    assert not expected.fits({"alertname": "B", "pod": "x"})
+    assert not expected.fits({"alertname": "A", "pod": "z"})
+
+
+def test_a_shared_answer_is_fetched_once_for_all_who_ask_at_once() -> None:
+    calls: list[int] = []
+
+    def fetch() -> int:
+        calls.append(1)
+        return len(calls)
+
+    shared = Shared(fetch)
+    assert (shared(), shared()) == (1, 1)
