@@ -111,7 +111,45 @@ SYSTEM = (
     Recipe(f"{REGISTRY}/pause:{programs.PAUSE_VERSION}", static(programs.PAUSE, "pause", "pause")),
     Recipe("docker.io/shakedown/podnet:1", podnet),
 )
+# Prometheus' family, each at the path where upstream's image has it: /bin/prometheus, since the operator mounts its
+# data at /prometheus
+MONITORING = (
+    Recipe(
+        f"quay.io/prometheus/prometheus:v{programs.PROMETHEUS_VERSION}",
+        static(programs.PROMETHEUS, "prometheus", "bin/prometheus"),
+    ),
+    Recipe(
+        f"quay.io/prometheus/alertmanager:v{programs.ALERTMANAGER_VERSION}",
+        static(programs.ALERTMANAGER, "alertmanager", "bin/alertmanager"),
+    ),
+    Recipe(
+        f"quay.io/prometheus/blackbox-exporter:v{programs.BLACKBOX_EXPORTER_VERSION}",
+        static(programs.BLACKBOX_EXPORTER, "blackbox_exporter", "bin/blackbox_exporter"),
+    ),
+    Recipe(
+        f"quay.io/prometheus-operator/prometheus-operator:v{programs.PROMETHEUS_OPERATOR_VERSION}",
+        static(programs.PROMETHEUS_OPERATOR, "operator", "bin/operator"),
+    ),
+    Recipe(
+        f"quay.io/prometheus-operator/prometheus-config-reloader:v{programs.PROMETHEUS_OPERATOR_VERSION}",
+        static(programs.PROMETHEUS_OPERATOR, "prometheus-config-reloader", "bin/prometheus-config-reloader"),
+    ),
+    Recipe(
+        f"{REGISTRY}/kube-state-metrics/kube-state-metrics:v{programs.KUBE_STATE_METRICS_VERSION}",
+        static(programs.KUBE_STATE_METRICS, "kube-state-metrics", "kube-state-metrics"),
+    ),
+    Recipe(
+        f"{REGISTRY}/metrics-server/metrics-server:v{programs.METRICS_SERVER_VERSION}",
+        static(programs.METRICS_SERVER, "metrics-server", "metrics-server"),
+    ),
+    Recipe(
+        f"{REGISTRY}/prometheus-adapter/prometheus-adapter:v{programs.PROMETHEUS_ADAPTER_VERSION}",
+        static(programs.PROMETHEUS_ADAPTER, "adapter", "adapter"),
+    ),
+    Recipe("docker.io/shakedown/alert-sink:1", static(programs.ALERT_SINK, "alert-sink", "alert-sink")),
+)
 EXTRAS = (
+    *MONITORING,
     Recipe(f"{REGISTRY}/e2e-test-images/agnhost:{programs.AGNHOST_VERSION}", agnhost),
     Recipe(f"docker.io/library/traefik:v{TRAEFIK_WHEEL[1]}", traefik),
     Recipe(f"docker.io/shakedown/busybox:{BUSYBOX_VERSION}", busybox),

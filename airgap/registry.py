@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from airgap import cache
+from airgap.basics import binary_layer
 from airgap.cache import BuildError
-from airgap.docker import docker, has_image, pull
+from airgap.docker import docker, has_image, load_image, pull
+from airgap.layers import Image
+from airgap.programs import ALERT_SINK as ALERT_SINK_PROGRAM
 from airgap.programs import PAUSE_VERSION
 from models.build import bundle
 
@@ -17,7 +20,8 @@ PROBE_IMAGE = f"registry.k8s.io/pause:{PAUSE_VERSION}"  # 0.3 MB: the least that
 PROBE_S = 8.0
 TOOLS = "docker.io/library/busybox:1.36.1"
 MODELS = "docker.io/shakedown/digits-models:1"
-# what stands in for these offline; the trained models are nobody's but this project's
+ALERT_SINK = "docker.io/shakedown/alert-sink:1"
+# what stands in for these offline; the trained models and the webhook receiver are nobody's but this project's
 UPSTREAM = {
     "docker.io/shakedown/model-server:1": "docker.io/tensorflow/serving:2.19.1",
     "docker.io/shakedown/busybox:1.35": TOOLS,
@@ -36,10 +40,16 @@ def refusal() -> str | None:
 def ensure(names: Iterable[str]) -> tuple[str, ...]:
     """The images that the engine has afterwards in place of these. Raises BuildError with the engine's reason."""
     wanted = tuple(dict.fromkeys(UPSTREAM.get(name, name) for name in names))
+    made = {MODELS: pack_models, ALERT_SINK: load_alert_sink}
     for name in (NODE_IMAGE, *wanted):
         if not has_image(name):
-            pack_models() if name == MODELS else pull(name)
+            made[name]() if name in made else pull(name)
     return wanted
+
+
+def load_alert_sink() -> None:
+    """Give the engine the webhook receiver, a static program of this project's own."""
+    load_image(Image(ALERT_SINK, (binary_layer(ALERT_SINK_PROGRAM, "alert-sink", "alert-sink"),), ("/alert-sink",)))
 
 
 def pack_models() -> None:

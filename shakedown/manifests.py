@@ -111,11 +111,10 @@ def found(cluster: Cluster, namespace: str, within: float) -> Stack:
     return Stack(tuple(listed), digest(asked), time.monotonic() - started)
 
 
-def apply_definitions(cluster: Cluster, folder: Path, within: float) -> None:
+def apply_definitions(cluster: Cluster, folders: Sequence[Path], within: float) -> None:
     """Apply custom resource definitions, and wait until the API server serves them."""
-    cluster.kubectl(
-        "apply", "--server-side", "--force-conflicts", "--recursive", f"--filename={folder}", timeout=within
-    )
+    files = [f"--filename={folder}" for folder in folders]
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--recursive", *files, timeout=within)
     cluster.kubectl(
         *("wait", "--for=condition=Established", "customresourcedefinitions", "--all", f"--timeout={within:g}s"),
         timeout=within + 10,
@@ -123,7 +122,7 @@ def apply_definitions(cluster: Cluster, folder: Path, within: float) -> None:
 
 
 def await_up(cluster: Cluster, objects: Sequence[Manifest], within: float) -> None:
-    """Wait until workloads are rolled out, Jobs complete, claims bound and gateways programmed.
+    """Wait until workloads are rolled out, Jobs complete, claims bound, gateways programmed and added APIs answer.
 
     Raises Failed naming the object and the reason, with the last words of a pod that isn't Ready.
     """
@@ -151,9 +150,11 @@ def await_up(cluster: Cluster, objects: Sequence[Manifest], within: float) -> No
 def lateness(cluster: Cluster, item: Manifest) -> str:
     """What an object still lacks to be up; empty where it lacks nothing. A Job that failed raises Failed."""
     kind, name = item["kind"], item["metadata"]["name"]
-    if kind not in (*ROLLED_OUT, "Job", "PersistentVolumeClaim", "Gateway", "HorizontalPodAutoscaler"):
+    if kind not in PLURALS:
         return ""
     seen = cluster.get(api_path(item))
+    if kind in CONDITIONS:
+        return lateness_of_conditions(kind, name, seen)
     status = seen.get("status", {})
     if kind in ROLLED_OUT:
         return lateness_of_rollout(kind, name, seen)
@@ -161,11 +162,22 @@ def lateness(cluster: Cluster, item: Manifest) -> str:
         return lateness_of_job(name, seen)
     if kind == "PersistentVolumeClaim":
         return "" if status.get("phase") == "Bound" else f"claim {name} is {status.get('phase')}"
-    if kind == "HorizontalPodAutoscaler":
-        least, current = seen["spec"].get("minReplicas", 1), status.get("currentReplicas", 0)
-        return "" if current >= least else f"HPA {name} has {current} of at least {least} replicas"
-    programmed = {c["type"]: c["status"] for c in status.get("conditions", [])}.get("Programmed")
-    return "" if programmed == "True" else f"Gateway {name} is not programmed"
+    least, current = seen["spec"].get("minReplicas", 1), status.get("currentReplicas", 0)
+    return "" if current >= least else f"HPA {name} has {current} of at least {least} replicas"
+
+
+def lateness_of_conditions(kind: str, name: str, seen: Manifest) -> str:
+    """Which of its kind's conditions an object does not meet yet, with what its controller says of it."""
+    met = {c["type"]: c for c in seen.get("status", {}).get("conditions", [])}
+    for wanted in CONDITIONS[kind]:
+        condition = met.get(wanted, {})
+        stale = condition.get("observedGeneration", 0) < seen["metadata"].get("generation", 0)
+        if "observedGeneration" in condition and stale:
+            return f"{kind} {name}: its latest change is not yet taken up"
+        if condition.get("status") != "True":
+            said = f"{condition.get('reason', '')} {condition.get('message', '')}".strip()
+            return f"{kind} {name} is not {wanted}: {said or 'its controller says nothing'}"
+    return ""
 
 
 def lateness_of_rollout(kind: str, name: str, seen: Manifest) -> str:
@@ -192,7 +204,17 @@ def lateness_of_job(name: str, seen: Manifest) -> str:
     return "" if "Complete" in conditions else f"Job {name} has not ended"
 
 
+# kinds whose controller says in conditions whether they are up
+CONDITIONS = {
+    "Gateway": ("Programmed",),
+    "APIService": ("Available",),
+    "Prometheus": ("Reconciled", "Available"),
+    "Alertmanager": ("Reconciled", "Available"),
+}
 PLURALS = {
+    "APIService": "apiservices",
+    "Prometheus": "prometheuses",
+    "Alertmanager": "alertmanagers",
     "Deployment": "deployments",
     "StatefulSet": "statefulsets",
     "DaemonSet": "daemonsets",
@@ -208,4 +230,5 @@ def api_path(item: Manifest) -> str:
     version = item["apiVersion"]
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     meta = item["metadata"]
-    return f"{root}/namespaces/{meta['namespace']}/{PLURALS[item['kind']]}/{meta['name']}"
+    place = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
+    return f"{root}{place}/{PLURALS[item['kind']]}/{meta['name']}"

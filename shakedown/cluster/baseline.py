@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ PASSING = frozenset({
     "bindings", "componentstatuses", "controllerrevisions", "endpoints", "endpointslices", "events", "ipaddresses",
     "leases", "nodes/status", "pods", "replicasets", "certificatesigningrequests", "csinodes", "podmetrics",
 })  # fmt: skip
+GONE = (404, 503)  # of an API whose definition or server was deleted a moment ago
 STATE = ("spec", "data", "rules", "roleRef", "subjects", "webhooks", "provisioner")
 
 
@@ -36,7 +38,7 @@ def collections(cluster: Cluster) -> Iterator[Collection]:
         try:
             resources = cluster.get(root)["resources"]
         except ApiException as gone:  # an aggregated API whose server was deleted, and whose APIService is next
-            if gone.status in (404, 503):
+            if gone.status in GONE:
                 continue
             raise
         for resource in resources:
@@ -48,9 +50,19 @@ def inventory(cluster: Cluster) -> dict[str, str]:
     """Each object's path in the API, and a digest of what it asks for (not of its status)."""
     found = {}
     for collection in collections(cluster):
-        for item in cluster.get(f"{collection.path}/{collection.resource}").get("items", []):
+        for item in items_of(cluster, collection):
             found[path_of(collection, item)] = digest_of(collection, item)
     return found
+
+
+def items_of(cluster: Cluster, collection: Collection) -> list[dict[str, Any]]:
+    """The objects of one kind; none where the kind itself has gone since it was listed."""
+    try:
+        return list(cluster.get(f"{collection.path}/{collection.resource}").get("items", []))
+    except ApiException as gone:
+        if gone.status in GONE:
+            return []
+        raise
 
 
 def path_of(collection: Collection, item: dict[str, Any]) -> str:
@@ -95,22 +107,28 @@ def drift(cluster: Cluster, baseline: dict[str, str]) -> Drift:
 def restore(cluster: Cluster, baseline: dict[str, str], within: float) -> Drift:
     """Delete all that is not in the baseline, wait until it is gone, and say what still differs.
 
-    Namespaces go first and take what is in them along; then what belongs to no namespace.
+    Aggregated APIs go first: one whose server is gone holds up the deletion of every namespace. A namespace takes
+    what is in it along.
     """
-    extra = drift(cluster, baseline).extra
-    doomed = [f"{path.removeprefix('/api/v1')}/" for path in extra if path.startswith("/api/v1/namespaces/")]
-    for path in sorted(extra, key=order_of_deletion):
-        if not any(namespace in path for namespace in doomed):
-            delete(cluster, path)
+    delete_all(cluster, drift(cluster, baseline).extra)
 
     def gone() -> Drift:
         """The kept cluster is back at its baseline."""
         left = drift(cluster, baseline)
         if left.extra:
+            delete_all(cluster, left.extra)  # a controller on its way out may have put something back
             raise NotYet(f"{len(left.extra)} objects still there, the first {left.extra[0]}")
         return left
 
     return eventually(gone, within=within)
+
+
+def delete_all(cluster: Cluster, extra: Sequence[str]) -> None:
+    """Ask the API server to delete these objects, but for those that go with their namespace."""
+    doomed = [f"{path.removeprefix('/api/v1')}/" for path in extra if re.fullmatch(r"/api/v1/namespaces/[^/]+", path)]
+    for path in sorted(extra, key=order_of_deletion):
+        if not any(namespace in path for namespace in doomed):
+            delete(cluster, path)
 
 
 def order_of_deletion(path: str) -> tuple[int, str]:

@@ -20,18 +20,20 @@ CONTROLLER_FAST = {
     "node-monitor-grace-period": "20s",
 }
 API_SERVER_FAST = {"default-not-ready-toleration-seconds": "15", "default-unreachable-toleration-seconds": "15"}
-KUBELET_FAST = {"nodeStatusUpdateFrequency": "4s", "nodeLeaseDurationSeconds": 16}
+# syncFrequency: how late a changed ConfigMap or Secret can reach a pod, such as Prometheus' rules
+KUBELET_FAST = {"nodeStatusUpdateFrequency": "4s", "nodeLeaseDurationSeconds": 16, "syncFrequency": "10s"}
 
 
-def kind_config(clock: Clock, gateway_port: int, store: Path, node_stores: list[Path]) -> str:
+def kind_config(clock: Clock, gateway_port: int, store: Path, volumes: Path, node_stores: list[Path]) -> str:
     """The configuration for `kind create cluster`, one node per entry of `node_stores` or three without any.
 
-    `store` is the host folder of the model store; `node_stores` are each node's own containerd folder, filled
-    with the images (none where images are loaded afterwards).
+    `store` is the host folder of the model store, `volumes` the one of all other claims; `node_stores` are each node's
+    own containerd folder, filled with the images (none where images are loaded afterwards).
     """
     nodes = []
     for index, role in enumerate(["control-plane", "worker", "worker"]):
-        mounts = [{"hostPath": str(store), "containerPath": "/models"}]
+        folders = {"/models": store, "/volumes": volumes}
+        mounts = [{"hostPath": str(folder), "containerPath": inside} for inside, folder in folders.items()]
         if node_stores:
             mounts.append({"hostPath": str(node_stores[index]), "containerPath": "/var/lib/containerd"})
         nodes.append({"role": role, "extraMounts": mounts})

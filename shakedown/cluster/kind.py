@@ -121,7 +121,7 @@ def sweep(root: Path, bed: Bed) -> None:
 
 def recipe_of(order: Order, bed: Bed) -> str:
     """What a cluster must have been made of to be taken again."""
-    config = kind_config(order.clock, 0, Path("/store"), [])
+    config = kind_config(order.clock, 0, Path("/store"), Path("/volumes"), [])
     return hashlib.sha256(f"{config}{bed.node_image}{bed.seed}{bed.images}".encode()).hexdigest()[:16]
 
 
@@ -137,7 +137,8 @@ def reuse(home: Home, order: Order, bed: Bed, deadlines: Deadlines, heal: Heal) 
         say(f"kept cluster {home.name} is not taken again: {reason}")
         destroy(home, bed)
         return None
-    empty(home.store)
+    for folder in (home.store, home.volumes):
+        empty(folder)
     seconds = time.monotonic() - started
     say(f"kept cluster {home.name} taken again, back at its baseline in {seconds:.1f} s")
     return replace(cluster, stages={"kept cluster cleaned": seconds})
@@ -176,12 +177,13 @@ def create(home: Home, order: Order, bed: Bed, deadlines: Deadlines) -> Cluster:
     record = Record(home.name, order.clock, recipe_of(order, bed), order.keep, port)
     home.write(record)
     stages: dict[str, float] = {}
-    home.store.mkdir(parents=True, exist_ok=True)
-    home.store.chmod(0o777)  # the import Job writes here, under a user of its own
+    for folder in (home.store, home.volumes):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o777)  # the import Job and Prometheus write here, each under a user of its own
     with timed(stages, "images laid out"):
         stores = bed.node_stores(home.name, NODES)
     config = home.folder / "kind.yaml"
-    config.write_text(kind_config(order.clock, port, home.store, stores))
+    config.write_text(kind_config(order.clock, port, home.store, home.volumes, stores))
     with timed(stages, "kind create"):
         run_kind(home, bed, config)
     cluster = cluster_of(home, record, bed)
@@ -271,6 +273,6 @@ def end_orphans(name: str, kind: Path) -> None:
 
 
 def empty(folder: Path) -> None:
-    """Take everything out of the model store, the folder itself stays mounted."""
+    """Take everything out of a folder; the folder itself stays mounted."""
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()

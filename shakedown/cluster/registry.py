@@ -42,6 +42,11 @@ class Home:
         """The model store: seen by every node at /models."""
         return self.folder / "models"
 
+    @property
+    def volumes(self) -> Path:
+        """Where claims keep their files: seen by every node at /volumes."""
+        return self.folder / "volumes"
+
     def claim(self) -> bool:
         """Become the owner; False where a living run is."""
         try:

@@ -57,10 +57,22 @@ def base_metric(metric: str) -> str:
     return metric
 
 
-def known_labels(metric: str) -> set[str] | None:
+def known_labels(metric: str, world: World) -> set[str] | None:
     """The labels that a series can have; None for a metric whose exporter isn't known here."""
     own = OWN_LABELS.get(base_metric(metric))
-    return None if own is None else own | TARGET_LABELS
+    return None if own is None else own | TARGET_LABELS | labels_made(world)
+
+
+@lru_cache(maxsize=2)
+def labels_made(world: World) -> frozenset[str]:
+    """The labels that monitors add to what they scrape."""
+    added = (
+        relabeling.get("targetLabel")
+        for monitor in world.of(*MONITORS)
+        for endpoint in endpoints(monitor)
+        for relabeling in trees(endpoint.get("metricRelabelings"))
+    )
+    return frozenset(str(label) for label in added if label)
 
 
 def of_known_family(metric: str) -> bool:
@@ -83,7 +95,7 @@ def services(monitor: Obj, inventory: Inventory) -> list[Obj]:
     """The Services that a ServiceMonitor selects."""
     return [
         s
-        for s in [*inventory.of("Service"), KUBELET]
+        for s in [*inventory.of("Service"), *operated_services(inventory), KUBELET]
         if looks_in(monitor, s.namespace) and matches(monitor.spec.get("selector"), s.labels)
     ]
 
@@ -98,6 +110,46 @@ KUBELET = Obj(
     },
     "made by the Prometheus operator",
 )
+
+
+# what the operator makes of each kind: ports of its pods, and of the Service over all of them
+OPERATED: dict[str, dict[str | int, int]] = {
+    "Prometheus": {"web": 9090},
+    "Alertmanager": {"web": 9093, "mesh-tcp": 9094, "mesh-udp": 9094},
+}
+
+
+def operated_services(inventory: Inventory) -> list[Obj]:
+    """The Services that the operator makes in the namespaces of its instances."""
+    places = {(i.kind.lower(), i.namespace): OPERATED[i.kind] for i in inventory.of(*OPERATED)}
+    return [
+        Obj(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {
+                    "name": f"{kind}-operated",
+                    "namespace": namespace,
+                    "labels": {f"operated-{kind}": "true", "managed-by": "prometheus-operator"},
+                },
+                "spec": {"ports": [{"name": name, "port": number} for name, number in ports.items()]},
+            },
+            "made by the Prometheus operator",
+        )
+        for (kind, namespace), ports in places.items()
+    ]
+
+
+def operated_claims(inventory: Inventory) -> dict[tuple[str, str], Tree]:
+    """Namespace and name of each claim that the operator makes, with its spec."""
+    found = {}
+    for instance in inventory.of(*OPERATED):
+        template = tree(dig(instance.spec, "storage", "volumeClaimTemplate"))
+        made = f"{instance.kind.lower()}-{instance.name}"
+        name = dig(template, "metadata", "name") or f"{made}-db"
+        for number in range(instance.spec.get("replicas", 1)) if template else ():
+            found[instance.namespace, f"{name}-{made}-{number}"] = tree(template.get("spec"))
+    return found
 
 
 def jobs(monitor: Obj, inventory: Inventory) -> set[str]:
@@ -140,24 +192,32 @@ def interval_of(series: Series, world: World) -> float:
     return max(found, default=DEFAULT_INTERVAL_S)
 
 
+def operated_pods(inventory: Inventory) -> list[tuple[Obj, Pod]]:
+    """What the operator makes pods of, and such a pod with the operator's labels."""
+    return [
+        (
+            instance,
+            Pod(
+                str(instance),
+                instance.namespace,
+                {
+                    "app.kubernetes.io/name": instance.kind.lower(),
+                    "app.kubernetes.io/instance": instance.name,
+                    "app.kubernetes.io/managed-by": "prometheus-operator",
+                    instance.kind.lower(): instance.name,
+                    **({"operator.prometheus.io/name": instance.name} if instance.kind == "Prometheus" else {}),
+                },
+                OPERATED[instance.kind],
+            ),
+        )
+        for instance in inventory.of(*OPERATED)
+    ]
+
+
 @lru_cache(maxsize=2)
 def prometheus_pods(world: World) -> list[Pod]:
     """The pods that scrape: those that the operator makes, or a plain Prometheus."""
-    made = [
-        Pod(
-            f"Prometheus {p.namespace}/{p.name}",
-            p.namespace,
-            {
-                "app.kubernetes.io/name": "prometheus",
-                "app.kubernetes.io/instance": p.name,
-                "app.kubernetes.io/managed-by": "prometheus-operator",
-                "prometheus": p.name,
-                "operator.prometheus.io/name": p.name,
-            },
-            {"web": 9090},
-        )
-        for p in world.of("Prometheus")
-    ]
+    made = [pod for instance, pod in operated_pods(world) if instance.kind == "Prometheus"]
     plain = [
         Pod(str(w.obj), w.namespace, w.labels, w.declared_ports)
         for w in world.workloads.values()

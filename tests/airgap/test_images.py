@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap import golang, images, programs, serving
+from airgap import crds, golang, images, programs, serving
 from airgap.cache import BuildError, NotBuiltError, nothing_built
 
 GOMOD = Path(golang.GOMOD)
@@ -60,12 +60,38 @@ def test_every_go_module_pins_the_sums_of_what_it_uses() -> None:
         for file in GOMOD.glob("*/go.mod")
         if "require" in file.read_text() and not (file.parent / "go.sum").read_text().strip()
     ]
-    assert sorted(folder.name for folder in GOMOD.iterdir()) == ["coredns", "etcd", "kind", "kubernetes", "pause"]
+    asked = {program.module for program in vars(programs).values() if isinstance(program, golang.Program)}
+    assert {folder.name for folder in GOMOD.iterdir()} == asked
     assert loose == []
 
 
 def test_the_version_that_kubernetes_is_told_is_the_one_it_is_built_from() -> None:
     assert f"require k8s.io/kubernetes {programs.KUBERNETES_VERSION} " in (GOMOD / "kubernetes" / "go.mod").read_text()
+
+
+@pytest.mark.parametrize(
+    ("module", "path", "version"),
+    [
+        ("prometheus", "github.com/prometheus/prometheus", f"0.{programs.PROMETHEUS_VERSION.replace('.', '', 1)}"),
+        ("alertmanager", "github.com/prometheus/alertmanager", programs.ALERTMANAGER_VERSION),
+        (
+            "prometheus-operator",
+            "github.com/prometheus-operator/prometheus-operator",
+            programs.PROMETHEUS_OPERATOR_VERSION,
+        ),
+        ("blackbox-exporter", "github.com/prometheus/blackbox_exporter", programs.BLACKBOX_EXPORTER_VERSION),
+        ("kube-state-metrics", "k8s.io/kube-state-metrics/v2", programs.KUBE_STATE_METRICS_VERSION),
+        ("metrics-server", "sigs.k8s.io/metrics-server", programs.METRICS_SERVER_VERSION),
+        ("prometheus-adapter", "sigs.k8s.io/prometheus-adapter", programs.PROMETHEUS_ADAPTER_VERSION),
+    ],
+)
+def test_a_monitoring_images_tag_is_the_version_that_it_is_built_from(module: str, path: str, version: str) -> None:
+    text = (GOMOD / module / "go.mod").read_text()
+    assert re.search(rf"^(require |\t){re.escape(path)} v{re.escape(version)}$", text, re.MULTILINE)
+
+
+def test_the_operator_and_its_definitions_are_of_one_version() -> None:
+    assert crds.PROMETHEUS_OPERATOR.version == f"v{programs.PROMETHEUS_OPERATOR_VERSION}"
 
 
 def test_a_missing_program_is_not_built_where_nothing_may_be() -> None:

@@ -14,6 +14,7 @@ class MemoryCluster:
     def __init__(self, *, stubborn: bool = False) -> None:
         self.stubborn, self.deleted = stubborn, list[str]()
         self.objects: dict[str, dict[str, Any]] = {}
+        self.put_back = ""
         self.api = self
 
     def put(self, path: str, **state: Any) -> None:
@@ -38,6 +39,9 @@ class MemoryCluster:
         self.deleted.append(path)
         if not self.stubborn:
             self.objects = {at: o for at, o in self.objects.items() if at != path and not at.startswith(f"{path}/")}
+        if path == self.put_back:
+            self.put_back = ""
+            self.put(path)
         return type("Answer", (), {"status": 200, "read": lambda _: b""})()
 
 
@@ -67,6 +71,16 @@ def test_what_is_changed_or_missing_can_not_be_repaired(used: tuple[MemoryCluste
     cluster.put("/api/v1/namespaces/kube-system/configmaps/coredns", data={"Corefile": "tampered"})
     left = baseline.restore(cluster, clean, within=1)  # type: ignore[arg-type] # a cluster in memory
     assert left.beyond_repair == ("/api/v1/namespaces/kube-system/configmaps/coredns",)
+
+
+def test_what_a_controller_on_its_way_out_puts_back_is_deleted_again(
+    used: tuple[MemoryCluster, dict[str, str]],
+) -> None:
+    cluster, clean = used
+    cluster.put_back = "/api/v1/persistentvolumes/store"
+    left = baseline.restore(cluster, clean, within=1)  # type: ignore[arg-type] # a cluster in memory
+    assert cluster.deleted.count("/api/v1/persistentvolumes/store") == 2
+    assert left.extra == ()
 
 
 def test_an_object_that_stays_is_named(used: tuple[MemoryCluster, dict[str, str]]) -> None:

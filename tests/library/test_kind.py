@@ -128,7 +128,7 @@ def test_any_free_port_is_chosen_where_none_is_named() -> None:
 
 
 def test_only_the_fast_clock_changes_the_control_planes_periods() -> None:
-    fast, faithful = (kind_config(clock, 4000, Path("/m"), []) for clock in (Clock.FAST, Clock.FAITHFUL))
+    fast, faithful = (kind_config(clock, 4000, Path("/m"), Path("/v"), []) for clock in (Clock.FAST, Clock.FAITHFUL))
     assert "horizontal-pod-autoscaler-sync-period" not in faithful
     patches = [yaml.safe_load(patch) for patch in yaml.safe_load(fast)["kubeadmConfigPatches"]]
     old = next(p for p in patches if p["apiVersion"].endswith("v1beta3"))
@@ -139,7 +139,7 @@ def test_only_the_fast_clock_changes_the_control_planes_periods() -> None:
 
 def test_the_front_door_is_on_127_0_0_1_only_and_every_node_sees_the_model_store() -> None:
     stores = [Path(f"/s/{node}") for node in range(3)]
-    nodes = yaml.safe_load(kind_config(Clock.FAST, 4000, Path("/m"), stores))["nodes"]
+    nodes = yaml.safe_load(kind_config(Clock.FAST, 4000, Path("/m"), Path("/v"), stores))["nodes"]
     assert [m["listenAddress"] for node in nodes for m in node.get("extraPortMappings", [])] == ["127.0.0.1"]
     mounts = [{m["containerPath"]: m["hostPath"] for m in node["extraMounts"]} for node in nodes]
     assert [m["/models"] for m in mounts] == ["/m"] * 3

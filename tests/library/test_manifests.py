@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shakedown import manifests
-from shakedown.manifests import lateness_of_job, lateness_of_rollout
+from shakedown.manifests import lateness_of_conditions, lateness_of_job, lateness_of_rollout
 from shakedown.verdict import Failed, UnusableEnvironment
 from shakedown.workloads import CRASHES, troubles_of
 
@@ -34,6 +34,25 @@ def deployment(generation: int = 2, observed: int = 2, replicas: int = 3, **stat
 def test_a_roll_out_is_complete_only_when_its_latest_generation_is_out(seen: dict[str, Any], words: str) -> None:
     late = lateness_of_rollout("Deployment", "d", seen)
     assert late == (f"Deployment d: {words}" if words else "")
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({"status": "True", "observedGeneration": 2}, ""),
+        ({"status": "True"}, ""),
+        ({"status": "True", "observedGeneration": 1}, "APIService a: its latest change is not yet taken up"),
+        (
+            {"status": "False", "reason": "MissingEndpoints", "message": "nobody is behind it"},
+            "APIService a is not Available: MissingEndpoints nobody is behind it",
+        ),
+        ({}, "APIService a is not Available: its controller says nothing"),
+    ],
+)
+def test_an_object_that_says_why_it_is_not_up_is_quoted(condition: dict[str, Any], words: str) -> None:
+    conditions = [{"type": "Available", **condition}] if condition else []
+    seen = {"metadata": {"generation": 2}, "status": {"conditions": conditions}}
+    assert lateness_of_conditions("APIService", "a", seen) == words
 
 
 def job(kind: str) -> dict[str, Any]:

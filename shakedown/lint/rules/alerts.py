@@ -141,7 +141,7 @@ def _alerts_compare(obj: Obj, _world: World) -> Problems:
 def _labels_are_on_the_series(obj: Obj, world: World) -> Problems:
     for each in expressions(obj):
         for one in promql.series(each.expr):
-            known = known_labels(one.metric)
+            known = known_labels(one.metric, world)
             for label, op, value in one.matchers:
                 if known is not None and label not in known:
                     yield Problem(
@@ -149,7 +149,7 @@ def _labels_are_on_the_series(obj: Obj, world: World) -> Problems:
                     )
                 yield from (Problem(f"{each.field}.expr", *p) for p in _value_problems(one, label, op, value, world))
         for aggregate in (e for e in promql.walk(each.expr) if isinstance(e, pq.AggregateExpr)):
-            yield from _grouping_problems(each, aggregate)
+            yield from _grouping_problems(each, aggregate, world)
 
 
 def _value_problems(one: promql.Series, label: str, op: str, value: str, world: World) -> Iterator[tuple[str, str]]:
@@ -186,8 +186,8 @@ def _values(one: promql.Series, label: str, world: World) -> set[str] | None:
     return None
 
 
-def _grouping_problems(each: Expression, aggregate: pq.AggregateExpr) -> Problems:
-    inside = [known_labels(s.metric) for s in promql.series(aggregate.expr)]
+def _grouping_problems(each: Expression, aggregate: pq.AggregateExpr, world: World) -> Problems:
+    inside = [known_labels(s.metric, world) for s in promql.series(aggregate.expr)]
     modifier = aggregate.modifier
     if modifier is None or not inside or None in inside:
         return
@@ -204,7 +204,7 @@ def _metrics_exist(obj: Obj, world: World) -> Problems:
     recorded = {e.name for o in world.of("PrometheusRule") for e in expressions(o) if "record" in e.data}
     for each in expressions(obj):
         for one in promql.series(each.expr):
-            known = known_labels(one.metric) is not None or one.metric in recorded
+            known = known_labels(one.metric, world) is not None or one.metric in recorded
             if of_known_family(one.metric) and not known:
                 hint = suggestion(one.metric, OWN_LABELS)
                 yield Problem(f"{each.field}.expr", f"nobody exports {one.metric}{hint}", "use the exporter's name")

@@ -159,7 +159,7 @@ def _hpa_metric_served(obj: Obj, world: World) -> Problems:
         for each in (
             r for a in adapters(world) for g, r in a.rules() if g == group and metric_name(r) == wanted.get("name")
         ):
-            yield from _selector_problems(field, tree(dig(wanted, "selector", "matchLabels")), each)
+            yield from _selector_problems(field, tree(dig(wanted, "selector", "matchLabels")), each, world)
         if kind == "Pods" and dig(metric, "pods", "metric", "selector", "matchLabels", "pod"):
             yield Problem(field, "selects one pod", "drop the selector: the HPA asks for its own pods")
 
@@ -172,12 +172,12 @@ def _external_selector(obj: Obj, field: str, wanted: Tree, world: World) -> Prob
         yield Problem(field, f"no Ingress {obj.namespace}/{named} is rendered", "name the Ingress")
 
 
-def _selector_problems(field: str, selector: Tree, each: Tree) -> Problems:
+def _selector_problems(field: str, selector: Tree, each: Tree, world: World) -> Problems:
     try:
         found = list(promql.series(promql.parse(str(each.get("seriesQuery")))))
     except promql.PromqlError:
         return  # the rule adapter-rules-sound says so
-    known = known_labels(found[0].metric) if found else None
+    known = known_labels(found[0].metric, world) if found else None
     for label in selector if known is not None else []:
         if label not in (known or set()):
             yield Problem(
@@ -245,7 +245,7 @@ def _rule_problems(each: Tree, world: World) -> Problems:
             yield Problem(f"{field}.{key}", f"does not parse: {error}", "correct the PromQL")
             continue
         for one in found:
-            known = known_labels(one.metric)
+            known = known_labels(one.metric, world)
             for label, _, _ in one.matchers if known is not None else ():
                 if label not in (known or set()):
                     yield Problem(

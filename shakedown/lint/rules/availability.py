@@ -3,6 +3,7 @@ from collections.abc import Iterable, Iterator
 
 from shakedown.lint.objects import Json, Obj, Tree, dig, matches, tree, trees
 from shakedown.lint.rule import Problem, Problems, kinds, rule
+from shakedown.lint.scrape import operated_pods
 from shakedown.lint.server import METRICS_PATH, Server
 from shakedown.lint.workload import REPLICATED, Workload
 from shakedown.lint.world import World
@@ -197,29 +198,39 @@ def _budgets(workload: Workload, world: World) -> list[Obj]:
     why="a budget that allows no disruption blocks every node drain",
 )
 def _drain_budget_leaves_room(obj: Obj, world: World) -> Problems:
-    guarded = [w for w in world.selected_workloads(obj.namespace, obj.spec.get("selector")) if w.obj.kind in REPLICATED]
+    guarded = list(_guarded(obj, world))
     if not guarded:
         yield Problem("spec.selector", "selects no pods", "select the labels of the pods that it guards")
     if len(guarded) > 1:
         yield Problem(
             "spec.selector", f"guards {len(guarded)} workloads as if they were one", "give each its own budget"
         )
-    for workload in guarded:
-        fewest = world.fewest(workload.obj)
+    for guarded_obj, fewest in guarded:
         keep = _count(obj.spec.get("minAvailable"), fewest)
         lose = _count(obj.spec.get("maxUnavailable"), fewest)
         if keep is not None and keep >= fewest:
             yield Problem(
-                "spec.minAvailable", f"keeps {keep} of {fewest} pods of {workload.obj}", "use maxUnavailable: 1"
+                "spec.minAvailable", f"keeps {keep} of {fewest} pods of {guarded_obj}", "use maxUnavailable: 1"
             )
         if lose is not None and lose < 1:
-            yield Problem("spec.maxUnavailable", f"lets none of {fewest} pods of {workload.obj} go", "use 1")
+            yield Problem("spec.maxUnavailable", f"lets none of {fewest} pods of {guarded_obj} go", "use 1")
         if keep == 0 or (lose is not None and fewest > 1 and lose >= fewest):
-            yield Problem("spec", f"lets all {fewest} pods of {workload.obj} go at once", "use maxUnavailable: 1")
+            yield Problem("spec", f"lets all {fewest} pods of {guarded_obj} go at once", "use maxUnavailable: 1")
     if "minAvailable" not in obj.spec and "maxUnavailable" not in obj.spec:
         yield Problem("spec", "sets neither bound", "use maxUnavailable: 1")
     if "minAvailable" in obj.spec and "maxUnavailable" in obj.spec:
         yield Problem("spec", "sets both bounds, which is refused", "use maxUnavailable: 1 alone")
+
+
+def _guarded(budget: Obj, world: World) -> Iterator[tuple[Obj, int]]:
+    """What a budget guards, and the fewest pods of it."""
+    selector = budget.spec.get("selector")
+    for workload in world.selected_workloads(budget.namespace, selector):
+        if workload.obj.kind in REPLICATED:
+            yield workload.obj, world.fewest(workload.obj)
+    for instance, pod in operated_pods(world):
+        if pod.namespace == budget.namespace and matches(selector, pod.labels):
+            yield instance, instance.spec.get("replicas", 1)
 
 
 def _count(bound: Json, total: int) -> int | None:

@@ -5,12 +5,13 @@ from shakedown.lint.doors import ROUTES, backends, doors
 from shakedown.lint.objects import Obj, Tree, dig, trees
 from shakedown.lint.reach import Network, Pod
 from shakedown.lint.rule import Problem, Problems, kinds, rule
-from shakedown.lint.scrape import MONITORS, endpoints, monitored, prometheus_pods, services
+from shakedown.lint.scrape import MONITORS, endpoints, monitored, operated_pods, prometheus_pods, services
 from shakedown.lint.workload import Workload
 from shakedown.lint.world import World
 
 DNS = Pod("the cluster's DNS", "kube-system", {"k8s-app": "kube-dns"}, {"dns": 53, "dns-tcp": 53})
-API_PORTS = {443, 6443}  # of the API server, which runs where no selector finds it
+# of the API server and of the kubelets, which run where no selector finds them
+HOST_PORTS = {443, 6443, 10250}
 OUTSIDE = Pod("an address on the internet", address="203.0.113.7")  # RFC 5737: documentation
 ELSEWHERE = Pod("a pod of another namespace", "shakedown-stranger", {"app": "stranger"}, {"http": 80})
 
@@ -23,8 +24,8 @@ def network_of(world: World) -> Network:
 
 @lru_cache(maxsize=2)
 def every_pod(world: World) -> tuple[Pod, ...]:
-    """One pod of each workload, those that scrape, and DNS."""
-    return (*(pod_of(w) for w in world.workloads.values()), *prometheus_pods(world), DNS)
+    """One pod of each workload, those that the operator makes, and DNS."""
+    return (*(pod_of(w) for w in world.workloads.values()), *(pod for _, pod in operated_pods(world)), DNS)
 
 
 def servers(world: World) -> Iterable[Obj]:
@@ -183,7 +184,7 @@ def _server_stays_inside(obj: Obj, world: World) -> Problems:
 
 @rule("policy-selects-pods", kinds("NetworkPolicy"), why="a policy that selects no pod protects none, silently")
 def _policy_selects_pods(obj: Obj, world: World) -> Problems:
-    made = [p for p in prometheus_pods(world) if p.namespace == obj.namespace]
+    made = [p for _, p in operated_pods(world) if p.namespace == obj.namespace]
     pods = [pod_of(w) for w in world.workloads.values() if w.namespace == obj.namespace] + made
     network = network_of(world)
     if not any(obj in network.isolating(way, pod) for way in ("ingress", "egress") for pod in pods):
@@ -284,7 +285,7 @@ def _policy_rules_are_narrow(obj: Obj, _world: World) -> Problems:
                 if "namespaceSelector" in peer and not _asks_anything(peer["namespaceSelector"]):
                     yield Problem(f"{field}.{side}", "selects every namespace", "name the namespace")
             numbers = {p.get("port") for p in ports}
-            if way == "egress" and not trees(each.get(side)) and not numbers <= API_PORTS:
+            if way == "egress" and not trees(each.get(side)) and not numbers <= HOST_PORTS:
                 yield Problem(f"{field}.to", f"leads anywhere on {sorted(map(str, numbers))}", "name whom it may reach")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from shakedown.lint.objects import Obj, dig, tree, trees
 from shakedown.lint.quantity import quantity
 from shakedown.lint.rule import Problem, Problems, kinds, rule
+from shakedown.lint.scrape import operated_claims
 from shakedown.lint.workload import REPLICATED
 from shakedown.lint.world import World
 
@@ -70,15 +71,14 @@ def _claim_finds_volume(obj: Obj, world: World) -> Problems:
 )
 def _volume_finds_claim(obj: Obj, world: World) -> Problems:
     ref = tree(obj.spec.get("claimRef"))
-    if ref and world.find("PersistentVolumeClaim", str(ref.get("namespace")), ref.get("name")) is None:
-        yield Problem("spec.claimRef", f"{ref.get('namespace')}/{ref.get('name')} is not rendered", "name the claim")
-    claim = world.find("PersistentVolumeClaim", str(ref.get("namespace")), ref.get("name"))
-    if (
-        claim
-        and "storageClassName" in claim.spec
-        and claim.spec["storageClassName"] != obj.spec.get("storageClassName", "")
-    ):
-        yield Problem("spec.storageClassName", f"is not the one of {claim}", "give both the same")
+    namespace, name = str(ref.get("namespace")), str(ref.get("name"))
+    claim = world.find("PersistentVolumeClaim", namespace, name)
+    wanted = claim.spec if claim else operated_claims(world).get((namespace, name))
+    if ref and wanted is None:
+        yield Problem("spec.claimRef", f"{namespace}/{name} is not rendered", "name the claim")
+    own = obj.spec.get("storageClassName", "")
+    if wanted and wanted.get("storageClassName", own) != own:
+        yield Problem("spec.storageClassName", f"is not the one of claim {namespace}/{name}", "give both the same")
     if obj.spec.get("persistentVolumeReclaimPolicy", "Retain") != "Retain":
         yield Problem("spec.persistentVolumeReclaimPolicy", "deletes the models with the claim", "use Retain")
 

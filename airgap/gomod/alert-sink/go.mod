@@ -1,0 +1,3 @@
+module alert-sink
+
+go 1.24.0

@@ -1,0 +1,5 @@
+module metrics-server-build
+
+go 1.26.4
+
+require sigs.k8s.io/metrics-server v0.9.0
