@@ -14,7 +14,9 @@ POD_SUBNET = "10.244.0.0/16"
 # monitor grace 50 s, kubelet status 10 s, tolerations 300 s, CPU initialisation 5 min, readiness delay 30 s).
 CONTROLLER_FAST = {
     "horizontal-pod-autoscaler-sync-period": "5s",
-    "horizontal-pod-autoscaler-cpu-initialization-period": "20s",
+    # a server's start costs seconds of CPU: shorter than start-up, one round of metrics and readiness together, and
+    # each start of the servers would scale them to their maximum
+    "horizontal-pod-autoscaler-cpu-initialization-period": "60s",
     "horizontal-pod-autoscaler-initial-readiness-delay": "5s",
     "node-monitor-period": "2s",
     "node-monitor-grace-period": "20s",
