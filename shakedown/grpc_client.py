@@ -122,6 +122,24 @@ def serving_all(config: str, model: str, labels: Mapping[str, int]) -> str:
     return str(text_format.MessageToString(changed))
 
 
+def serving_only(config: str, model: str, version: int) -> str:
+    """A model configuration (a text proto) with exactly one version of one model served."""
+    changed = text_format.Parse(config, model_server_config_pb2.ModelServerConfig())
+    for one in changed.model_config_list.config:
+        if one.name == model:
+            one.model_version_policy.specific.versions[:] = [version]
+    return str(text_format.MessageToString(changed))
+
+
+def based_on(config: str, model: str, path: str) -> str:
+    """A model configuration (a text proto) with one model read from another base path."""
+    changed = text_format.Parse(config, model_server_config_pb2.ModelServerConfig())
+    for one in changed.model_config_list.config:
+        if one.name == model:
+            one.base_path = path
+    return str(text_format.MessageToString(changed))
+
+
 def with_more(config: str, models: Mapping[str, str]) -> str:
     """A model configuration (a text proto) with more models: {name: base path}."""
     changed = text_format.Parse(config, model_server_config_pb2.ModelServerConfig())

@@ -37,9 +37,15 @@ class Oracle:
         )
 
     def hint(self, row: int, found: Floats) -> str:
-        """Whose answer it is instead, where another version's fits."""
-        other = self.version_of(row, found)
-        return f"; it is version {other}'s answer" if other else ""
+        """Whose answer it is instead, where another version's fits or the labels alone are out of place."""
+        if other := self.version_of(row, found):
+            return f"; it is version {other}'s answer"
+        turned = [
+            version
+            for version, known in self.answers.items()
+            if np.abs(np.sort(found) - np.sort(known[row])).max() <= self.tolerance
+        ]
+        return f"; they are version {turned[0]}'s probabilities under other labels" if turned else ""
 
     def version_of(self, row: int, found: Floats) -> int:
         """The version that answers this to an image; 0 where none does."""

@@ -72,6 +72,18 @@ class Objectives(Section):
     replicas: int = Field(3, gt=0, description="servers that are ready at the least, whatever the autoscaler says")
     nodes_ready: float = Field(60, gt=0, description="seconds from `kind create` to all nodes Ready, images built")
     prediction: float = Field(0.25, gt=0, description="seconds a lone prediction takes on average, connection included")
+    drain: float = Field(
+        3, gt=0, description="seconds that a server which is told to go still has for what it has begun"
+    )
+    latency_p50: float = Field(
+        0.1, gt=0, description="seconds that half of the predictions take at most, at latency_rate"
+    )
+    latency_p99: float = Field(
+        0.5, gt=0, description="seconds that 99 in 100 predictions take at most, at latency_rate"
+    )
+    latency_rate: float = Field(20, gt=0, description="predictions a second at which latency is promised")
+    lite_agreement: float = Field(0.98, gt=0, le=1, description="share of labels that TFLite models share with theirs")
+    lite_accuracy_loss: float = Field(0.01, ge=0, description="accuracy that conversion to TFLite may cost, of 1")
     refusal: float = Field(1.0, gt=0, description="seconds within which the seal refuses a packet")
 
 

@@ -1,7 +1,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,23 @@ def _group_kind(data: Tree) -> tuple[str, str]:
     return str(data.get("apiVersion")).rpartition("/")[0], str(data.get("kind"))
 
 
-def read(path: Path) -> Source:
+Find = Callable[[], Path]
+
+
+def no_kubectl() -> Path:
+    """Nobody knows of a kubectl beside the PATH. Raises BadInput."""
+    raise BadInput("neither kustomize nor kubectl is on the PATH: install one, or give rendered manifests")
+
+
+def read(path: Path, kubectl: Find = no_kubectl) -> Source:
     """Read a multi-document file, a folder of them, or a kustomization, which is rendered first.
 
+    `kubectl` is asked for where a kustomization is to be rendered and the PATH holds no program for it.
     Raises BadInput for what is missing, broken, empty or no object.
     """
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder; give rendered manifests or a kustomization")
-    documents = tuple(_documents(path))
+    documents = tuple(_documents(path, kubectl))
     if not documents:
         raise BadInput(f"{path}: holds no objects; give rendered manifests, a folder of them or a kustomization")
     tests = {test for folder in _folders(path) for test in folder.rglob(UNIT_TESTS)} if path.is_dir() else set()
@@ -67,11 +76,11 @@ def _folders(path: Path) -> Iterator[Path]:
                 yield from _folders((path / str(each)).resolve())
 
 
-def _documents(path: Path) -> Iterator[tuple[Tree, str]]:
+def _documents(path: Path, kubectl: Find) -> Iterator[tuple[Tree, str]]:
     if path.is_file():
         yield from parse(_text(path), str(path))
     elif any((path / name).is_file() for name in KUSTOMIZATIONS):
-        yield from parse(render(path), str(path))
+        yield from parse(render(path, kubectl), str(path))
         for file in sorted((path / WORKFLOWS).glob("*.y*ml")):
             yield from parse(_text(file), str(file))
     else:
@@ -86,15 +95,13 @@ def _text(path: Path) -> str:
         raise BadInput(f"{path}: can't be read as UTF-8 text: {error}") from error
 
 
-def render(kustomization: Path) -> str:
-    """What a kustomization renders to, as multi-document YAML; kustomize or kubectl must be on the PATH.
+def render(kustomization: Path, kubectl: Find = no_kubectl) -> str:
+    """What a kustomization renders to, as multi-document YAML: by kustomize or kubectl on the PATH, or `kubectl()`.
 
-    Raises BadInput where neither is there or the rendering fails.
+    Raises BadInput where none is there or the rendering fails.
     """
     program = shutil.which("kustomize")
-    command = [program, "build"] if program else ["kubectl", "kustomize"]
-    if shutil.which(command[0]) is None:
-        raise BadInput(f"{kustomization}: is a kustomization, and neither kustomize nor kubectl is on the PATH")
+    command = [program, "build"] if program else [shutil.which("kubectl") or str(kubectl()), "kustomize"]
     try:
         done = subprocess.run(
             [*command, str(kustomization)], capture_output=True, text=True, timeout=RENDER_S, check=False

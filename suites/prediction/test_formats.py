@@ -32,7 +32,9 @@ def test_rest_and_grpc_answer_exactly_alike(
     images = oracle.images[:BATCH]
     rest = one.predict_rest(deployment.model, images)
     grpc, _ = predict_grpc(one, deployment.model, images)
-    assert rest.tobytes() == grpc.tobytes(), f"up to {np.abs(rest - grpc).max():g} apart"
+    by_rest, by_grpc = oracle.version_of(0, rest[0]), oracle.version_of(0, grpc[0])
+    assert by_rest == by_grpc, f"REST answers as version {by_rest} and gRPC as version {by_grpc} of {deployment.model}"
+    assert rest.tobytes() == grpc.tobytes(), f"REST and gRPC answer up to {np.abs(rest - grpc).max():g} apart"
     evidence(f"{rest.size} probabilities bit for bit the same")
 
 
@@ -43,7 +45,7 @@ def test_batch_and_single_answers_agree(
     images = oracle.images[:BATCH]
     batch = one.predict_rest(deployment.model, images)
     single = np.concatenate([one.predict_rest(deployment.model, images[i : i + 1]) for i in range(BATCH)])
-    assert batch.shape == single.shape == (BATCH, 10)
+    assert batch.shape == single.shape == (BATCH, 10), f"{BATCH} images sent together got {len(batch)} answers"
     apart = np.abs(batch - single).max(axis=1)
     assert apart.max() <= oracle.tolerance, f"image {apart.argmax()} is answered {apart.max():g} apart"
     assert (batch.argmax(axis=1) == single.argmax(axis=1)).all()

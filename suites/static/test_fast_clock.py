@@ -2,21 +2,21 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.static import ROOT
+from fixtures.static import ROOT, offline_kubectl
 from fixtures.verdicts import Evidence
 from shakedown.lint.durations import differences, is_shorter_duration
 from shakedown.lint.load import parse, render, with_components
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.own_manifests]
 FAST_CLOCK = ROOT / "manifests" / "components" / "fast-clock"
 
 
-@pytest.mark.parametrize("overlay", ["kind", "production"])
+@pytest.mark.parametrize("overlay", ["kind", "optimised", "production"])
 def test_the_fast_clock_shortens_durations_and_nothing_else(overlay: str, tmp_path: Path, evidence: Evidence) -> None:
     """What is proven with the fast clock is proven of the same stack: only durations differ, and only downwards."""
     folder = ROOT / "manifests" / "overlays" / overlay
-    shipped = [data for data, _ in parse(render(folder), overlay)]
-    fast = [data for data, _ in parse(render(with_components(tmp_path, folder, FAST_CLOCK)), "fast")]
+    shipped = [data for data, _ in parse(render(folder, offline_kubectl), overlay)]
+    fast = [data for data, _ in parse(render(with_components(tmp_path, folder, FAST_CLOCK), offline_kubectl), "fast")]
     found = list(differences(shipped, fast))
     assert found, "the component changes nothing"
     others = [

@@ -6,7 +6,7 @@ import yaml
 from fixtures.static import ROOT
 from fixtures.verdicts import Evidence
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.own_manifests]
 ALERTS = ROOT / "manifests" / "base" / "monitoring" / "alerts.yaml"
 
 
