@@ -58,7 +58,12 @@ def parser() -> argparse.ArgumentParser:
 
     clean = commands.add_parser("clean", help="remove kept clusters and what is out of date")
     clean.add_argument("--all", action="store_true", help="remove the engine's data and the whole cache too")
-    clean.set_defaults(command=lambda options: tidy.clean(everything=options.all))
+    clean.add_argument("--cluster", metavar="NAME", help="remove this kept cluster and nothing else")
+    clean.set_defaults(
+        command=lambda options: (
+            tidy.clean_cluster(options.cluster) if options.cluster else tidy.clean(everything=options.all)
+        )
+    )
     return top
 
 

@@ -1,7 +1,7 @@
 """What the cache holds, and how to be rid of it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -40,8 +40,7 @@ def clean(*, everything: bool) -> int:
     Raises BuildError.
     """
     if engine.answering():
-        for name in unused_clusters():
-            delete_cluster(name)
+        list(delete_unused(known_clusters()))
         delete_node_images(everything=everything)
     if everything:
         engine.stop()
@@ -56,6 +55,16 @@ def clean(*, everything: bool) -> int:
     return 0
 
 
+def clean_cluster(name: str) -> int:
+    """Delete one kept cluster. Raises BuildError where there is none of that name, or a run uses it."""
+    known = known_clusters()
+    if name not in known:
+        raise cache.BuildError(f"there is no cluster {name!r}; there is {', '.join(known) or 'none'}")
+    if name not in list(delete_unused([name])):
+        raise cache.BuildError(f"cluster {name} is in use by a run; end that first")
+    return 0
+
+
 def unmount_below(folder: Path) -> None:
     """Undo what a killed engine left mounted, so that removing the folder removes nothing else. Raises BuildError."""
     mounted = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text().splitlines()]
@@ -63,10 +72,14 @@ def unmount_below(folder: Path) -> None:
         run(["umount", target], what=f"unmounting {target}")
 
 
-def unused_clusters() -> Iterator[str]:
-    """The clusters of this cache that no living run holds; the cluster library locks those in use."""
-    known = {path.name for folder in ("clusters", "nodes") for path in (cache.root() / folder).glob("[!.]*")}
-    for name in sorted(known):
+def known_clusters() -> list[str]:
+    """The clusters of this cache, whole or not."""
+    return sorted({path.name for folder in ("clusters", "nodes") for path in (cache.root() / folder).glob("[!.]*")})
+
+
+def delete_unused(names: Iterable[str]) -> Iterator[str]:
+    """Delete those that no living run holds, and name each; the cluster library locks those in use."""
+    for name in names:
         (cache.root() / "clusters").mkdir(exist_ok=True)
         lock = FileLock(cache.root() / "clusters" / f".{name}.lock")
         try:
@@ -75,9 +88,11 @@ def unused_clusters() -> Iterator[str]:
             say(f"cluster {name} is in use by a run, it stays")
             continue
         try:
-            yield name
+            delete_cluster(name)
         finally:
             lock.release()
+        say(f"cluster {name} deleted")
+        yield name
 
 
 def delete_cluster(name: str) -> None:
@@ -88,7 +103,6 @@ def delete_cluster(name: str) -> None:
         docker("rm", "--force", "--volumes", *containers, what=f"deleting the nodes of cluster {name}")
     seed.remove_stores(name)
     shutil.rmtree(cache.root() / "clusters" / name, ignore_errors=True)
-    say(f"cluster {name} deleted")
 
 
 def delete_node_images(*, everything: bool) -> None:
