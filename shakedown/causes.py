@@ -275,18 +275,22 @@ def service(name: str, selector: dict[str, str] | None) -> Json:
 
 
 @contextmanager
-def refused_configuration(scene: Scene, namespace: str, prometheus: str) -> Iterator[str]:
-    """Prometheus is handed a scrape configuration with a field that there is none of."""
+def refused_configuration(scene: Scene, namespace: str, prometheus: str, taken: Callable[[], None]) -> Iterator[str]:
+    """Prometheus is handed a scrape configuration with a field that there is none of.
+
+    `taken` raises NotYet until it has taken a configuration again. It is mended by a good one and not by the old one:
+    the reloader hands on what differs from what was taken last, and that is the old one, so that Prometheus would
+    never hear that all is well.
+    """
     name = "shakedown-refused"
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name},
-        "stringData": {"extra.yaml": json.dumps([{"job_name": "x", "no_such_field": True}])},
-    }
+    jobs = {"bad.yaml": [{"job_name": "x", "no_such_field": True}], "good.yaml": [{"job_name": "x"}]}
+    text = {key: json.dumps(value) for key, value in jobs.items()}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": text}
     path = f"/apis/monitoring.coreos.com/v1/namespaces/{namespace}/prometheuses/{prometheus}"
-    extra = {"name": name, "key": "extra.yaml"}
-    with made(scene, namespace, [secret]), changed(scene, path, "/spec/additionalScrapeConfigs", extra):
-        yield scene.told(
-            "configuration-refused", prometheus, "proven", "spec.additionalScrapeConfigs holds no_such_field"
-        )
+    field = "/spec/additionalScrapeConfigs"
+    with made(scene, namespace, [secret]), changed(scene, path, field, {"name": name, "key": "bad.yaml"}):
+        try:
+            yield scene.told("configuration-refused", prometheus, "proven", f"{field} holds no_such_field")
+        finally:
+            send(scene.cluster, "PATCH", path, [{"op": "replace", "path": f"{field}/key", "value": "good.yaml"}])
+            eventually(taken, within=scene.within, awaited="Prometheus takes a configuration again")

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from shakedown.ledger import Ledger
@@ -159,8 +159,10 @@ def follow(
     gone = time.time()
     for each in plans:
         await_over(seen, each)
-    lasts = [await_delivery(seen, p, "resolved", gone, p.ceiling("told") + AGE_S) for p in plans]
-    told = zip(plans, firsts, lasts, strict=True)
+    # of several alerts of one kind (a pod each) the one that was told first is followed to its end
+    ends = [replace(p, expected=replace(p.expected, labels=a.labels)) for p, a in zip(plans, firsts, strict=True)]
+    lasts = [await_delivery(seen, p, "resolved", gone, p.ceiling("told") + AGE_S) for p in ends]
+    told = zip(ends, firsts, lasts, strict=True)
     courses = [Course(p.rule, proof, measure(seen, p, (began, caused, gone), (a, b)), a, b) for p, a, b in told]
     for course in courses:
         for one in course.stages:

@@ -1,0 +1,107 @@
+"""What watches is disturbed itself: history and alerts outlive the pods of Prometheus and Alertmanager."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fixtures.verdicts import Evidence
+from shakedown.causes import Scene, changed, pinned_autoscaler
+from shakedown.cluster import Cluster
+from shakedown.course import Expected, Monitoring, await_delivery, await_firing, await_over, plan
+from shakedown.observe.link import Unreachable
+from shakedown.settings import Deadlines, Deployment
+from shakedown.wait import NotYet, eventually
+
+PLACE = "monitoring"
+OPERATED = f"/apis/monitoring.coreos.com/v1/namespaces/{PLACE}/alertmanagers/main"
+REPLICAS = f"/apis/apps/v1/namespaces/{PLACE}/statefulsets/alertmanager-main"
+RESEND_S = 60.0  # Prometheus tells an Alertmanager again what fires once a minute, unless told otherwise
+
+
+def claims(cluster: Cluster, pod: str) -> dict[str, str]:
+    """The claims that a pod of monitoring mounts: {name: uid}."""
+    volumes = cluster.core.read_namespaced_pod(pod, PLACE).spec.volumes
+    names = [v.persistent_volume_claim.claim_name for v in volumes if v.persistent_volume_claim]
+    found = {n: cluster.core.read_namespaced_persistent_volume_claim(n, PLACE).metadata.uid for n in names}
+    assert found, f"{pod} mounts no claim: its history goes with it"
+    return found
+
+
+def test_killed_prometheus_keeps_its_history_and_goes_on_judging(
+    cluster: Cluster, quiet: float, monitoring: Monitoring, deadlines: Deadlines, evidence: Evidence
+) -> None:
+    """Prometheus comes back on the same claim, with what it knew before, and its rules are evaluated again."""
+    pod, prometheus = "prometheus-main-0", monitoring.prometheus
+    before, kept = prometheus.points("up", 30), claims(cluster, pod)
+    uid = cluster.core.read_namespaced_pod(pod, PLACE).metadata.uid
+    killed = time.time()
+    cluster.kubectl("delete", "pod", pod, f"--namespace={PLACE}", "--grace-period=0", "--force")
+
+    def back() -> float:
+        if cluster.core.read_namespaced_pod(pod, PLACE).metadata.uid == uid:
+            raise NotYet("the old pod is still there")
+        try:
+            judged = [at for one in prometheus.points("ALERTS", 60) for at, _ in one.points if at > killed + 1]
+        except Unreachable as silent:
+            raise NotYet(str(silent)) from silent
+        if not judged:
+            raise NotYet("no rule has been evaluated since")
+        return min(judged)
+
+    resumed = eventually(back, within=deadlines.stack, awaited="a new Prometheus evaluates rules")
+    assert quiet
+    assert claims(cluster, pod) == kept
+    after = {point for one in prometheus.points("up", int(time.time() - killed) + 30) for point in one.points}
+    lost = [point for one in before for point in one.points if point not in after]
+    assert not lost, f"{len(lost)} samples from before the kill are gone"
+    evidence(f"judging again {resumed - killed:.1f} s after the kill, claim {', '.join(kept)} and every sample kept")
+
+
+@contextmanager
+def no_alertmanager(scene: Scene) -> Iterator[None]:
+    """Alertmanager is away for a while, and its operator doesn't bring it back; up again at the end."""
+
+    def gone() -> None:
+        if scene.cluster.core.list_namespaced_pod(PLACE, label_selector="alertmanager=main").items:
+            raise NotYet("its pod is still there")
+
+    def back() -> None:
+        status = scene.cluster.get(REPLICAS)["status"]
+        if not status.get("readyReplicas"):
+            raise NotYet("no pod of it is Ready")
+
+    try:
+        with changed(scene, OPERATED, "/spec/paused", value=True), changed(scene, REPLICAS, "/spec/replicas", 0):
+            eventually(gone, within=scene.within, awaited="Alertmanager is gone")
+            scene.told("alertmanager-away", "alertmanager-main", "proven", "no pod of it is left")
+            yield
+    finally:
+        eventually(back, within=scene.within, awaited="Alertmanager is back")
+        scene.told("alertmanager-away", "alertmanager-main", "restored")
+
+
+def test_alert_that_began_while_alertmanager_was_away_is_delivered_once_it_is_back(
+    quiet: float,
+    monitoring: Monitoring,
+    scene: Scene,
+    deployment: Deployment,
+    promised: float,
+    evidence: Evidence,
+) -> None:
+    """An outage of Alertmanager delays what fires meanwhile, and loses nothing."""
+    pinned = Expected("AutoscalerAtMaximum", {"horizontalpodautoscaler": deployment.workload})
+    made = plan(monitoring, pinned, promised)
+    began = time.time()
+    with pinned_autoscaler(scene, deployment.workload) as proof:
+        with no_alertmanager(scene):
+            await_firing(monitoring, made)
+            early = [d for d in monitoring.sink.deliveries() if d.at >= began and pinned.fits(d.labels)]
+        back = time.time()
+        late = RESEND_S + made.ceiling("delivered")
+        told = await_delivery(monitoring, made, "firing", began, late)
+    gone = time.time()
+    await_over(monitoring, made)
+    await_delivery(monitoring, made, "resolved", gone, RESEND_S + made.ceiling("told"))
+    assert quiet
+    assert not early, "it was delivered while Alertmanager was away, so it was not away"
+    evidence(f"{proof}; fired while Alertmanager was away, delivered {told.at - back:.1f} s after it was back")
