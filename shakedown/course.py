@@ -234,7 +234,10 @@ def await_delivery(seen: Monitoring, each: Plan, status: str, since: float, with
 
 def at_alertmanager(seen: Monitoring, each: Plan) -> str:
     """What Alertmanager makes of an alert, in words."""
-    held = [one for one in seen.alertmanager.alerts() if each.expected.fits(one["labels"])]
+    try:
+        held = [one for one in seen.alertmanager.alerts() if each.expected.fits(one["labels"])]
+    except Unreachable as silent:
+        return str(silent)
     if not held:
         return "Alertmanager doesn't hold it: does Prometheus find Alertmanager (spec.alerting)?"
     receivers = sorted({receiver["name"] for one in held for receiver in one["receivers"]})

@@ -7,7 +7,7 @@ from shakedown.lint.quantity import seconds
 
 # fields that are a duration, or that bound one by a count of its periods
 DURATION_FIELDS = re.compile(
-    r"(seconds|interval|timeout|period|for|retention|wait|duration|deadline|grace)$|^(duration|scrapeTimeout|schedule)$",
+    r"(seconds|interval|timeout|period|for|retention|wait|duration|deadline|grace|delay)$|^(duration|scrapeTimeout|schedule)$",
     re.IGNORECASE,
 )
 # durations inside of strings: --flag=30s, --flag_seconds=5, [30s], group_wait: 5s

@@ -143,6 +143,10 @@ class Prometheus:
         """The name of every metric that a target declares, series or not."""
         return {each["metric"] for each in self.ask("targets/metadata")}
 
+    def resends_after(self) -> float:
+        """Seconds after which Prometheus tells an Alertmanager again what fires."""
+        return seconds(self.ask("status/flags")["rules.alert.resend-delay"]) or 0.0
+
 
 def rule_of(group: Mapping[str, Any], each: Mapping[str, Any]) -> Rule:
     """One rule out of the API's answer."""

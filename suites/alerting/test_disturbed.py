@@ -15,7 +15,6 @@ from shakedown.wait import NotYet, eventually
 PLACE = "monitoring"
 OPERATED = f"/apis/monitoring.coreos.com/v1/namespaces/{PLACE}/alertmanagers/main"
 REPLICAS = f"/apis/apps/v1/namespaces/{PLACE}/statefulsets/alertmanager-main"
-RESEND_S = 60.0  # Prometheus tells an Alertmanager again what fires once a minute, unless told otherwise
 
 
 def claims(cluster: Cluster, pod: str) -> dict[str, str]:
@@ -91,17 +90,17 @@ def test_alert_that_began_while_alertmanager_was_away_is_delivered_once_it_is_ba
     """An outage of Alertmanager delays what fires meanwhile, and loses nothing."""
     pinned = Expected("AutoscalerAtMaximum", {"horizontalpodautoscaler": deployment.workload})
     made = plan(monitoring, pinned, promised)
+    again = monitoring.prometheus.resends_after() + made.rule.interval
     began = time.time()
     with pinned_autoscaler(scene, deployment.workload) as proof:
         with no_alertmanager(scene):
             await_firing(monitoring, made)
             early = [d for d in monitoring.sink.deliveries() if d.at >= began and pinned.fits(d.labels)]
         back = time.time()
-        late = RESEND_S + made.ceiling("delivered")
-        told = await_delivery(monitoring, made, "firing", began, late)
+        told = await_delivery(monitoring, made, "firing", began, again + made.ceiling("delivered"))
     gone = time.time()
     await_over(monitoring, made)
-    await_delivery(monitoring, made, "resolved", gone, RESEND_S + made.ceiling("told"))
+    await_delivery(monitoring, made, "resolved", gone, again + made.ceiling("told"))
     assert quiet
     assert not early, "it was delivered while Alertmanager was away, so it was not away"
     evidence(f"{proof}; fired while Alertmanager was away, delivered {told.at - back:.1f} s after it was back")
