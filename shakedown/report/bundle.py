@@ -50,3 +50,8 @@ def write(folder: Path, verdict: Verdict) -> None:
     beside = folder / "verdict.json.part"
     beside.write_text(verdict.model_dump_json(indent=2))
     beside.rename(folder / "verdict.json")
+
+
+def load(folder: Path) -> Verdict:
+    """The verdict of a run's folder. Raises OSError where there is none, ValidationError where it isn't one."""
+    return Verdict.model_validate_json((folder / "verdict.json").read_bytes())

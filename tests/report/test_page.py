@@ -1,0 +1,122 @@
+"""The page is made of runs that never were, and says what they came to."""
+
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shakedown.report import page
+from shakedown.report.series import binned
+from shakedown.report.story import read
+from shakedown.verdict import Outcome
+from tests.report.ledgers import NODE, PLAIN, PROMISES, SHARE, events, lay, promise, verdict, write_ledger
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """What a page's markup holds, read strictly: each element is closed by its own end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids += [given["id"] or ""] if "id" in given else []
+        self.links += [given[name] or "" for name in ("href", "src") if name in given]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> at {self.getpos()}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return lay(tmp_path)
+
+
+def test_page_stands_alone_and_each_of_its_links_leads_somewhere(folder: Path) -> None:
+    found = Page(page.write(folder).read_text())
+    assert found.open == []
+    assert len(found.ids) == len(set(found.ids))
+    assert found.links
+    assert {link.removeprefix("#") for link in found.links} <= set(found.ids), "a link out of the file"
+
+
+def test_verdict_reason_and_diagnostics_of_a_failure_are_on_the_page(folder: Path) -> None:
+    text = page.render(folder)
+    assert "<h1>Failed</h1>" in text
+    assert "1 proven, 1 failed, 1 not judged" in text
+    assert "37 of 400 predictions failed; see retry.yaml" in text
+    assert "99s Warning NodeNotReady" in text
+    assert "40 lines before these are in diagnostics/test_node_is_survived/model-serving.events.txt" in text
+    assert "No earlier run judged the same promises." in text
+    assert "overran" in text
+
+
+def test_what_a_cluster_says_is_shown_as_text_and_never_run(tmp_path: Path) -> None:
+    spoilt = promise(NODE, Outcome.FAILED, "<script>alert(1)</script>")
+    text = page.render(lay(tmp_path, promises=[spoilt]))
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_each_track_is_drawn_from_its_events_and_a_missing_one_is_named(folder: Path) -> None:
+    text = page.render(folder)
+    for title in ("Requests", "Failed or wrong", "Latency", "Answers by version", "Replicas", "Alerts", "Faults"):
+        assert f"<h3>{title} " in text
+    assert "The ledger holds no" not in text
+    write_ledger(folder, [event for event in events() if event["kind"] in {"ledger", "promise", "pods"}])
+    assert "The ledger holds no requests, no alerts, no faults." in page.render(folder)
+
+
+def test_a_run_without_a_cluster_has_a_page_too(folder: Path) -> None:
+    write_ledger(folder, events()[:1])
+    assert "The ledger holds no promises" in page.render(folder)
+
+
+def test_requests_are_counted_in_the_bin_in_which_they_were_sent(folder: Path) -> None:
+    write_ledger(folder, events(requests=1200))
+    story = read(folder / "ledger.jsonl")
+    bins = binned(story)
+    assert bins.width == 1
+    assert np.nansum(bins.rate) == 1200
+    assert np.nansum(bins.failed) == np.nansum(bins.failed[20:30]) == 100
+    assert np.nansum(bins.wrong) == np.nansum(bins.wrong[100:]) == 200
+    assert np.nanmax(bins.p50) == pytest.approx(0.01)
+    assert np.isnan(bins.p50[25])
+    assert list(bins.share) == [2, 3]
+
+
+def test_comparison_names_what_changed_since_the_run_before(folder: Path) -> None:
+    before = [promise(NODE, seconds=20.0), *(p for p in PROMISES if p.test != NODE)]
+    lay(folder.parent, "20261122-000000-1", promises=before)
+    lay(folder.parent, "20261122-000001-1", promises=[promise("suites/other/test_x.py::test_other")])
+    text = page.render(folder)
+    assert "Compared with 20261122-000000-1" in text
+    assert "1 changed verdict," in text
+    assert "1 slower" in text
+
+
+def test_long_ledger_is_a_page_in_three_seconds_and_under_five_megabytes(folder: Path) -> None:
+    write_ledger(folder, events(requests=100_000))
+    started = time.process_time()
+    written = page.write(folder)
+    assert time.process_time() - started < 3
+    assert written.stat().st_size < 5_000_000
+
+
+def test_many_cases_and_failures_leave_the_page_small_and_say_what_is_left_out(folder: Path) -> None:
+    cases = [promise(f"{PLAIN}{i}]", Outcome.FAILED, "broken " * 20) for i in range(3000)]
+    (folder / "verdict.json").write_text(verdict(folder.name, cases).model_dump_json())
+    written = page.write(folder)
+    assert written.stat().st_size < 5_000_000
+    assert "2,900 more are in verdict.json." in written.read_text()
+    assert SHARE not in written.read_text()
