@@ -18,7 +18,7 @@ from shakedown.lint.quantity import seconds
 from shakedown.observe.prometheus import Labels, Rule
 
 DISCOVERY_S = 5.0  # Prometheus takes up changes of its targets no more often than this
-BUSY_S = 3.0  # what a stage may add on a machine of 2 cores that does other things too; queries step by 1 s
+BUSY_S = 5.0  # what a stage may add on a machine of 2 cores that does other things too; queries step by 1 s
 MATCHER = re.compile(r"""\s*"?([A-Za-z_]\w*)"?\s*(=~|!~|!=|=)\s*"?(.*?)"?\s*""")
 
 

@@ -79,6 +79,7 @@ def test_every_metric_that_a_rule_names_exists(quiet: float, prometheus: Prometh
     evidence(f"{len(wanted)} metrics named by {len(rules)} rules, all there")
 
 
+@pytest.mark.test_bed  # the dashboard of an existing cluster is not known here
 def test_every_panel_of_the_dashboard_shows_data(
     quiet: float, stack: Stack, prometheus: Prometheus, deadlines: Deadlines, evidence: Evidence
 ) -> None:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from fixtures.verdicts import Evidence
 from shakedown.causes import Scene, changed, pinned_autoscaler
 from shakedown.cluster import Cluster
@@ -12,6 +14,7 @@ from shakedown.observe.link import Unreachable
 from shakedown.settings import Deadlines, Deployment
 from shakedown.wait import NotYet, eventually
 
+pytestmark = pytest.mark.test_bed  # monitoring is taken away for a while
 PLACE = "monitoring"
 OPERATED = f"/apis/monitoring.coreos.com/v1/namespaces/{PLACE}/alertmanagers/main"
 REPLICAS = f"/apis/apps/v1/namespaces/{PLACE}/statefulsets/alertmanager-main"

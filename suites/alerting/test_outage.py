@@ -4,12 +4,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import pytest
+
 from fixtures.verdicts import Evidence
 from shakedown.causes import Scene, nothing_left
 from shakedown.course import Expected, Monitoring, await_firing, follow, plan
 from shakedown.settings import Deployment
 from shakedown.wait import NotYet, eventually
 
+pytestmark = pytest.mark.test_bed  # it makes an outage
 HELD_BACK = "ReplicasBelowWanted"
 
 

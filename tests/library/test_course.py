@@ -9,7 +9,7 @@ from shakedown.course import Course, Expected, Measured, Monitoring, Shared, pla
 from shakedown.ledger import Ledger
 from shakedown.observe.alertmanager import Alertmanager, Delivery, Sink
 from shakedown.observe.prometheus import NoData, Prometheus, Rule, Target
-from shakedown.timing import Stage
+from shakedown.timing import BUSY_S, Stage
 from shakedown.verdict import Failed
 
 RULE = Rule("g", 5, "alerting", "A", "rate(x_total[15s]) > 1", 15, 0, {"severity": "page"}, {}, "", evaluated=True)
@@ -47,7 +47,7 @@ def monitoring(*rules: Rule, configuration: str = ROUTE) -> Monitoring:
 
 def test_a_plan_holds_the_stages_of_the_live_configuration() -> None:
     made = plan(monitoring(RULE), Expected("A"), promised=240)
-    assert made.ceiling("fired") == 15 + 5 + 3
+    assert made.ceiling("fired") == 15 + 5 + BUSY_S
     assert [stage.name for stage in made.stages][:4] == ["seen", "evaluated", "fired", "delivered"]
 
 
