@@ -11,4 +11,5 @@ pytest_plugins = [
     "fixtures.load",
     "fixtures.monitoring",
     "fixtures.alerting",
+    "fixtures.faults",
 ]

@@ -1,6 +1,6 @@
 """What becomes of a workload after a fault: its pods and endpoints as they change, and the times of each stage."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +9,6 @@ from shakedown.cluster import Cluster
 from shakedown.ledger import now
 from shakedown.observe.kubernetes import pod_fields, sight_of
 from shakedown.observe.watch import Sight
-from shakedown.wait import NotYet, eventually
 
 LOOK_S = 0.25  # how often the API server is asked; what is measured is no finer than this
 
@@ -121,22 +120,6 @@ def whole_since(after: Sequence[Snapshot], wanted: int, began: float) -> float |
     return since
 
 
-def await_whole(film: Film, wanted: int, done: Callable[[Snapshot], str], within: float) -> Snapshot:
-    """Wait until the Service leads to `wanted` pods and `done` finds nothing that is missing."""
-
-    def whole() -> Snapshot:
-        if not film.snapshots:
-            raise NotYet("nothing has been seen yet")
-        last = film.snapshots[-1]
-        if lacking := done(last):
-            raise NotYet(lacking)
-        if len(last.serving) < wanted:
-            raise NotYet(f"the Service leads to {len(last.serving)} of {wanted}: {describe(last)}")
-        return last
-
-    return eventually(whole, within=within, awaited="the workload is whole again")
-
-
 def describe(snapshot: Snapshot) -> str:
     """Its pods in words."""
     states = [
@@ -144,3 +127,73 @@ def describe(snapshot: Snapshot) -> str:
         for pod in snapshot.pods
     ]
     return "; ".join(states) or "no pods"
+
+
+Done = Callable[[Snapshot], str]  # what is missing, in words; empty where nothing is
+
+
+def whole(count: int) -> Done:
+    """The Service leads to at least so many pods, and none is on its way out."""
+
+    def lacking(seen: Snapshot) -> str:
+        ending = [pod.name for pod in seen.pods if pod.deleting]
+        if len(seen.serving) < count:
+            return f"the Service leads to {len(seen.serving)} of {count}"
+        return f"{', '.join(ending)} still ending" if ending else ""
+
+    return lacking
+
+
+def rid_of(victims: Collection[str], count: int) -> Done:
+    """The victims are gone altogether, and others have made up for them."""
+
+    def lacking(seen: Snapshot) -> str:
+        left = [victim for victim in victims if seen.find(victim)]
+        return f"{', '.join(left)} still there" if left else whole(count)(seen)
+
+    return lacking
+
+
+def run_anew(victim: str, run: int, count: int) -> Done:
+    """The victim's container has been started again after this run of it, and takes part again."""
+
+    def lacking(seen: Snapshot) -> str:
+        pod = seen.find(victim)
+        if pod is None or pod.run <= run:
+            return f"{victim} not started again"
+        return whole(count)(seen)
+
+    return lacking
+
+
+def withdrawn(victims: Collection[str]) -> Done:
+    """The Service leads to none of the victims."""
+
+    def lacking(seen: Snapshot) -> str:
+        left = sorted(seen.serving.intersection(victims))
+        return f"the Service still leads to {', '.join(left)}" if left else ""
+
+    return lacking
+
+
+def made_up_for(victims: Collection[str], count: int) -> Done:
+    """Others have taken the victims' part, who may still be there: a lost node can't say that they ended."""
+
+    def lacking(seen: Snapshot) -> str:
+        if len(seen.serving.difference(victims)) < count:
+            return f"the Service leads to {len(seen.serving.difference(victims))} others of {count}"
+        return withdrawn(victims)(seen)
+
+    return lacking
+
+
+def replaced_pods(before: Snapshot, after: Snapshot) -> tuple[set[str], set[str]]:
+    """The names of the pods that went, and of those that came."""
+    old, new = {pod.uid: pod.name for pod in before.pods}, {pod.uid: pod.name for pod in after.pods}
+    return {old[uid] for uid in old.keys() - new.keys()}, {new[uid] for uid in new.keys() - old.keys()}
+
+
+def restarted_pods(before: Snapshot, after: Snapshot) -> set[str]:
+    """The names of the pods whose containers were started again, in the same pod."""
+    runs = {pod.uid: pod.run for pod in before.pods}
+    return {pod.name for pod in after.pods if pod.run > runs.get(pod.uid, pod.run)}

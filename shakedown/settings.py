@@ -92,7 +92,7 @@ class Faults(Section):
 
     namespaces: int = Field(2, gt=0, description="namespaces that are hurt at once")
     share: float = Field(0.67, gt=0, le=1, description="of the servers that are hurt at once; one always may be")
-    seconds: float = Field(300, gt=0, description="how long one may last, even if the run dies")
+    seconds: float = Field(600, gt=0, description="how long one may last, even if the run dies")
     proof: float = Field(90, gt=0, description="how long one may take to show that it bit; a lost node is noticed late")
     rate: float = Field(50, gt=0, description="predictions a second that go on meanwhile")
 

@@ -55,7 +55,7 @@ def require_opt_in(cluster: Cluster, radius: Radius) -> None:
         raise Refused(f"cluster {cluster.name} is not the run's own: its nodes are let be")
     for namespace in sorted(radius.namespaces):
         try:
-            labels = cluster.core.read_namespace(namespace).metadata.labels or {}
+            labels = cluster.get(f"/api/v1/namespaces/{namespace}")["metadata"].get("labels", {})
         except ApiException as error:
             raise Refused(f"namespace {namespace} of {cluster.name}: {error.status} {error.reason}") from error
         if labels.get(OPT_IN_LABEL) != "true":

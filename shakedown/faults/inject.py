@@ -42,6 +42,48 @@ class Fault(Protocol):
 
 
 @dataclass(frozen=True)
+class Together:
+    """Several faults at once: begun in their order, undone in the opposite one."""
+
+    faults: tuple[Fault, ...]
+
+    @property
+    def name(self) -> str:
+        """All their names."""
+        return "+".join(fault.name for fault in self.faults)
+
+    @property
+    def target(self) -> str:
+        """All their targets."""
+        return ", ".join(fault.target for fault in self.faults)
+
+    @property
+    def radius(self) -> Radius:
+        """All that they hurt."""
+        each = [fault.radius for fault in self.faults]
+        return Radius(
+            frozenset().union(*(radius.namespaces for radius in each)),
+            frozenset().union(*(radius.pods for radius in each)),
+            max(radius.out_of for radius in each),
+            frozenset().union(*(radius.nodes for radius in each)),
+        )
+
+    @property
+    def undo(self) -> tuple[AnyAct, ...]:
+        """The last one's first."""
+        return tuple(act for fault in reversed(self.faults) for act in fault.undo)
+
+    def inject(self) -> None:
+        """Begin all."""
+        for fault in self.faults:
+            fault.inject()
+
+    def prove(self) -> str:
+        """Each one's proof."""
+        return "; ".join(fault.prove() for fault in self.faults)
+
+
+@dataclass(frozen=True)
 class Injected:
     """A fault that bit: when it began, on the ledger's clock, how long the proof took, and what the proof is."""
 

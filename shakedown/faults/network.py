@@ -3,12 +3,9 @@
 import json
 from dataclasses import dataclass
 
-from shakedown.cluster import Cluster
-from shakedown.cluster.host import on_node
 from shakedown.faults.guard import Radius
-from shakedown.faults.pods import one_of, processes_of
+from shakedown.faults.pods import Victim
 from shakedown.faults.undo import AnyAct, DropTable, Unshape
-from shakedown.serving import Pod
 from shakedown.wait import NotYet
 
 TABLE = "shakedown_fault"
@@ -30,10 +27,7 @@ class PacketsDropped:
     The node's probes are dropped with it. It goes with the pod.
     """
 
-    cluster: Cluster
-    namespace: str
-    pod: Pod
-    out_of: int
+    victim: Victim
     netns: str
     percent: int
 
@@ -45,29 +39,29 @@ class PacketsDropped:
     @property
     def target(self) -> str:
         """The pod."""
-        return f"{self.namespace}/{self.pod.name}"
+        return str(self.victim)
 
     @property
     def radius(self) -> Radius:
         """One pod."""
-        return one_of(self.namespace, self.pod, self.out_of)
+        return self.victim.radius
 
     @property
     def undo(self) -> tuple[AnyAct, ...]:
         """The filter's table is dropped whole."""
-        return (DropTable(node=self.pod.node, netns=self.netns, table=TABLE),)
+        return (DropTable(node=self.victim.pod.node, netns=self.netns, table=TABLE),)
 
     def inject(self) -> None:
         """Load it in one transaction."""
         match = "" if self.percent == 100 else f"numgen random mod 100 < {self.percent}"
         text = FILTER.format(table=TABLE, match=match)
         inside = ("ip", "netns", "exec", self.netns, "nft", text)
-        on_node(self.cluster, self.pod.node, *inside)
+        self.victim.on_node(*inside)
 
     def prove(self) -> str:
         """Its counter rises."""
         inside = ("ip", "netns", "exec", self.netns, "nft", "--json", "list", "counters", "table", "inet", TABLE)
-        listed = json.loads(on_node(self.cluster, self.pod.node, *inside))["nftables"]
+        listed = json.loads(self.victim.on_node(*inside))["nftables"]
         packets = next(entry["counter"]["packets"] for entry in listed if "counter" in entry)
         if packets < BITTEN:
             raise NotYet(f"{packets} packets dropped so far")
@@ -81,10 +75,7 @@ class NetworkSlow:
     A delay by netem would say so more directly, but not every kernel has it; a token bucket every kernel has.
     """
 
-    cluster: Cluster
-    namespace: str
-    pod: Pod
-    out_of: int
+    victim: Victim
     netns: str
     kbit: int
 
@@ -93,33 +84,27 @@ class NetworkSlow:
     @property
     def target(self) -> str:
         """The pod."""
-        return f"{self.namespace}/{self.pod.name}"
+        return str(self.victim)
 
     @property
     def radius(self) -> Radius:
         """One pod."""
-        return one_of(self.namespace, self.pod, self.out_of)
+        return self.victim.radius
 
     @property
     def undo(self) -> tuple[AnyAct, ...]:
         """The bucket goes."""
-        return (Unshape(node=self.pod.node, netns=self.netns),)
+        return (Unshape(node=self.victim.pod.node, netns=self.netns),)
 
     def inject(self) -> None:
         """Put it on the pod's own end of its device; what waits longer than 5 s in it is dropped."""
         shape = ("tc", "-n", self.netns, "qdisc", "add", "dev", "eth0", "root", "tbf")
-        on_node(self.cluster, self.pod.node, *shape, "rate", f"{self.kbit}kbit", "burst", "1600", "latency", "5s")
+        self.victim.on_node(*shape, "rate", f"{self.kbit}kbit", "burst", "1600", "latency", "5s")
 
     def prove(self) -> str:
         """Packets had to wait in it."""
-        shown = on_node(self.cluster, self.pod.node, "tc", "-n", self.netns, "-s", "-j", "qdisc", "show", "dev", "eth0")
+        shown = self.victim.on_node("tc", "-n", self.netns, "-s", "-j", "qdisc", "show", "dev", "eth0")
         waited = sum(each.get("overlimits", 0) for each in json.loads(shown) if each["kind"] == "tbf")
         if waited < BITTEN:
             raise NotYet(f"{waited} packets had to wait so far")
         return f"{self.target}: {waited} packets had to wait so far"
-
-
-def netns_of(cluster: Cluster, namespace: str, pod: Pod) -> str:
-    """The name under which a pod's node holds its network namespace."""
-    pid = processes_of(cluster, namespace, pod)[0].partition(":")[0]
-    return on_node(cluster, pod.node, "ip", "netns", "identify", pid).strip()

@@ -17,7 +17,7 @@ STOP_S = 2  # what a kind node gets to end in; its pods get no notice, as at a p
 
 
 @dataclass(frozen=True)
-class Victim:
+class Doomed:
     """A node with the pods of the disturbed workload that are on it, of so many."""
 
     cluster: Cluster
@@ -40,7 +40,7 @@ class NodeDrained:
     Evictions are asked for again and again, as `kubectl drain` does; `asked` holds the answers by HTTP code.
     """
 
-    victim: Victim
+    doomed: Doomed
     answers: list[int]
 
     name: str = "node-drained"
@@ -48,38 +48,38 @@ class NodeDrained:
     @property
     def target(self) -> str:
         """The node."""
-        return self.victim.node
+        return self.doomed.node
 
     @property
     def radius(self) -> Radius:
         """Evictions wait for each other, so that no more than the budget allows are hurt at once: one."""
-        hurt = self.victim.radius
+        hurt = self.doomed.radius
         return Radius(hurt.namespaces, frozenset(sorted(hurt.pods)[:1]), hurt.out_of)
 
     @property
     def undo(self) -> tuple[AnyAct, ...]:
         """The node takes pods again."""
         operations = ({"op": "add", "path": "/spec/unschedulable", "value": False},)
-        return (Patch(path=f"/api/v1/nodes/{self.victim.node}", operations=operations),)
+        return (Patch(path=f"/api/v1/nodes/{self.doomed.node}", operations=operations),)
 
     def inject(self) -> None:
         """Close the node."""
         operations = [{"op": "add", "path": "/spec/unschedulable", "value": True}]
-        send(self.victim.cluster, "PATCH", f"/api/v1/nodes/{self.victim.node}", operations)
+        send(self.doomed.cluster, "PATCH", f"/api/v1/nodes/{self.doomed.node}", operations)
 
     def prove(self) -> str:
         """Every pod is evicted; those that the budget refuses (429) are asked for again."""
-        left = [pod for pod in self.victim.pods if self.still_there(pod)]
-        self.answers.extend(evict(self.victim.cluster, self.victim.namespace, pod) for pod in left)
-        left = [pod for pod in self.victim.pods if self.still_there(pod)]
+        left = [pod for pod in self.doomed.pods if self.still_there(pod)]
+        self.answers.extend(evict(self.doomed.cluster, self.doomed.namespace, pod) for pod in left)
+        left = [pod for pod in self.doomed.pods if self.still_there(pod)]
         if left:
             raise NotYet(f"{', '.join(pod.name for pod in left)} not evicted yet; answers so far {self.answers}")
-        return f"{len(self.victim.pods)} pods evicted from {self.victim.node}, answers {self.answers}"
+        return f"{len(self.doomed.pods)} pods evicted from {self.doomed.node}, answers {self.answers}"
 
     def still_there(self, pod: Pod) -> bool:
         """Whether a pod has not been marked for deletion yet."""
         try:
-            meta = self.victim.cluster.get(path_of(self.victim.namespace, pod.name))["metadata"]
+            meta = self.doomed.cluster.get(path_of(self.doomed.namespace, pod.name))["metadata"]
         except ApiException as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return False
@@ -104,78 +104,109 @@ def evict(cluster: Cluster, namespace: str, pod: Pod) -> int:
 
 
 @dataclass(frozen=True)
+class PodsEvicted:
+    """Evictions of several pods are asked for at the same moment, as two drains at once would; each answer is kept."""
+
+    doomed: Doomed
+    answers: list[int]
+
+    name: str = "pods-evicted"
+    undo: tuple[AnyAct, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """The pods."""
+        return ", ".join(pod.name for pod in self.doomed.pods)
+
+    @property
+    def radius(self) -> Radius:
+        """Those pods: what the budget lets through is what is to be seen."""
+        return Radius(frozenset({self.doomed.namespace}), self.doomed.radius.pods, self.doomed.out_of)
+
+    def inject(self) -> None:
+        """Ask for each, once."""
+        self.answers.extend(evict(self.doomed.cluster, self.doomed.namespace, pod) for pod in self.doomed.pods)
+
+    def prove(self) -> str:
+        """One was granted."""
+        if HTTPStatus.CREATED not in self.answers:
+            raise NotYet(f"evictions of {self.target} were answered {self.answers}")
+        return f"evictions of {self.target} were answered {self.answers}"
+
+
+@dataclass(frozen=True)
 class NodeFrozen:
     """A node's container is paused: everything on it stands still, and nothing is closed."""
 
-    victim: Victim
+    doomed: Doomed
 
     name: str = "node-frozen"
 
     @property
     def target(self) -> str:
         """The node."""
-        return self.victim.node
+        return self.doomed.node
 
     @property
     def radius(self) -> Radius:
         """What is on the node."""
-        return self.victim.radius
+        return self.doomed.radius
 
     @property
     def undo(self) -> tuple[AnyAct, ...]:
         """It goes on."""
-        return (Run(node=self.victim.node),)
+        return (Run(node=self.doomed.node),)
 
     def inject(self) -> None:
         """Freeze it."""
-        engine(self.victim.cluster, "pause", self.victim.node)
+        engine(self.doomed.cluster, "pause", self.doomed.node)
 
     def prove(self) -> str:
         """The engine says so, and the control plane has missed it."""
-        state = state_of(self.victim.cluster, self.victim.node)
+        state = state_of(self.doomed.cluster, self.doomed.node)
         if state != "paused":
             raise NotYet(f"its container is {state}")
-        return missed(self.victim, state)
+        return missed(self.doomed, state)
 
 
 @dataclass(frozen=True)
 class NodeStopped:
     """A node's container is stopped: everything on it ends, and its addresses answer nothing."""
 
-    victim: Victim
+    doomed: Doomed
 
     name: str = "node-stopped"
 
     @property
     def target(self) -> str:
         """The node."""
-        return self.victim.node
+        return self.doomed.node
 
     @property
     def radius(self) -> Radius:
         """What is on the node."""
-        return self.victim.radius
+        return self.doomed.radius
 
     @property
     def undo(self) -> tuple[AnyAct, ...]:
         """It starts again."""
-        return (Run(node=self.victim.node),)
+        return (Run(node=self.doomed.node),)
 
     def inject(self) -> None:
         """Switch it off."""
-        engine(self.victim.cluster, "stop", self.victim.node, f"--time={STOP_S}")
+        engine(self.doomed.cluster, "stop", self.doomed.node, f"--time={STOP_S}")
 
     def prove(self) -> str:
         """The engine says so, and the control plane has missed it."""
-        state = state_of(self.victim.cluster, self.victim.node)
+        state = state_of(self.doomed.cluster, self.doomed.node)
         if state != "exited":
             raise NotYet(f"its container is {state}")
-        return missed(self.victim, state)
+        return missed(self.doomed, state)
 
 
-def missed(victim: Victim, state: str) -> str:
+def missed(doomed: Doomed, state: str) -> str:
     """What the control plane says of a node that is gone; raises NotYet while it thinks that all is well."""
-    node = next(node for node in victim.cluster.nodes() if node.name == victim.node)
+    node = next(node for node in doomed.cluster.nodes() if node.name == doomed.node)
     if node.ready:
         raise NotYet(f"its container is {state}, and the control plane still holds it for Ready")
-    return f"{victim.node}: container {state}, node no longer Ready"
+    return f"{doomed.node}: container {state}, node no longer Ready"

@@ -28,19 +28,53 @@ def path_of(namespace: str, pod: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods/{pod}"
 
 
-def one_of(namespace: str, pod: Pod, out_of: int) -> Radius:
-    """The radius of a fault that takes one pod of so many."""
-    return Radius(frozenset({namespace}), frozenset({pod.name}), out_of)
+@dataclass(frozen=True)
+class Victim:
+    """The pod that is hit, one of so many."""
+
+    cluster: Cluster
+    namespace: str
+    pod: Pod
+    out_of: int
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.pod.name}"
+
+    @property
+    def path(self) -> str:
+        """Where the API server keeps it."""
+        return path_of(self.namespace, self.pod.name)
+
+    @property
+    def radius(self) -> Radius:
+        """One pod."""
+        return Radius(frozenset({self.namespace}), frozenset({self.pod.name}), self.out_of)
+
+    def on_node(self, *command: str) -> str:
+        """Run a command on its node; raises as on_node does."""
+        return on_node(self.cluster, self.pod.node, *command)
+
+    def container(self) -> dict[str, Any]:
+        """The status of its first container, as it is now."""
+        status: dict[str, Any] = self.cluster.get(self.path)["status"]["containerStatuses"][0]
+        return status
+
+    def processes(self) -> tuple[str, ...]:
+        """The processes of its first container on its node, each as `pid:start time in ticks`."""
+        container = self.container()["containerID"].partition("://")[2]
+        listed = self.on_node("ctr", "--namespace=k8s.io", "tasks", "ps", container)
+        return started_of(self.cluster, self.pod.node, [line.split()[0] for line in listed.splitlines()[1:]])
+
+    def netns(self) -> str:
+        """The name under which its node holds its network namespace."""
+        return self.on_node("ip", "netns", "identify", self.processes()[0].partition(":")[0]).strip()
 
 
 @dataclass(frozen=True)
 class PodDeleted:
     """A pod is deleted: with its own grace period, or with another, 0 being at once and without its preStop."""
 
-    cluster: Cluster
-    namespace: str
-    pod: Pod
-    out_of: int
+    victim: Victim
     grace: int | None = None
 
     undo: tuple[AnyAct, ...] = ()
@@ -53,29 +87,29 @@ class PodDeleted:
     @property
     def target(self) -> str:
         """The pod."""
-        return f"{self.namespace}/{self.pod.name}"
+        return str(self.victim)
 
     @property
     def radius(self) -> Radius:
         """One pod."""
-        return one_of(self.namespace, self.pod, self.out_of)
+        return self.victim.radius
 
     def inject(self) -> None:
         """Delete this very pod, not one of the same name."""
-        options: dict[str, Any] = {"preconditions": {"uid": self.pod.uid}}
+        options: dict[str, Any] = {"preconditions": {"uid": self.victim.pod.uid}}
         if self.grace is not None:
             options["gracePeriodSeconds"] = self.grace
-        send(self.cluster, "DELETE", path_of(self.namespace, self.pod.name), options)
+        send(self.victim.cluster, "DELETE", self.victim.path, options)
 
     def prove(self) -> str:
         """The pod is marked for deletion, or gone."""
         try:
-            found = self.cluster.get(path_of(self.namespace, self.pod.name))["metadata"]
+            found = self.victim.cluster.get(self.victim.path)["metadata"]
         except ApiException as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return f"{self.target} is gone"
             raise
-        if found["uid"] == self.pod.uid and "deletionTimestamp" not in found:
+        if found["uid"] == self.victim.pod.uid and "deletionTimestamp" not in found:
             raise NotYet(f"{self.target} lives on")
         return f"{self.target} is deleted as of {found.get('deletionTimestamp', 'now')}"
 
@@ -84,10 +118,7 @@ class PodDeleted:
 class ContainerKilled:
     """The processes of a pod's first container get SIGKILL from the node, as from its kernel."""
 
-    cluster: Cluster
-    namespace: str
-    pod: Pod
-    out_of: int
+    victim: Victim
     processes: tuple[str, ...]
 
     name: str = "container-killed"
@@ -96,22 +127,22 @@ class ContainerKilled:
     @property
     def target(self) -> str:
         """The pod."""
-        return f"{self.namespace}/{self.pod.name}"
+        return str(self.victim)
 
     @property
     def radius(self) -> Radius:
         """One pod."""
-        return one_of(self.namespace, self.pod, self.out_of)
+        return self.victim.radius
 
     def inject(self) -> None:
         """Kill them."""
-        on_node(self.cluster, self.pod.node, "bash", "-c", SIGNAL, "bash", "KILL", *self.processes)
+        self.victim.on_node("bash", "-c", SIGNAL, "bash", "KILL", *self.processes)
 
     def prove(self) -> str:
         """The kubelet says that the container ended by SIGKILL, and counts a restart."""
-        status = container_of(self.cluster, self.namespace, self.pod.name)
+        status = self.victim.container()
         ended = status.get("lastState", {}).get("terminated") or status["state"].get("terminated") or {}
-        if status["restartCount"] <= self.pod.restarts and "terminated" not in status["state"]:
+        if status["restartCount"] <= self.victim.pod.restarts and "terminated" not in status["state"]:
             raise NotYet(f"{self.target} has had {status['restartCount']} restarts, as before")
         return f"{self.target} ended with exit code {ended.get('exitCode')} ({ended.get('reason')})"
 
@@ -123,10 +154,7 @@ class ServerHung:
     From inside the pod the signal would not reach its first process. Connections are still accepted, by the kernel.
     """
 
-    cluster: Cluster
-    namespace: str
-    pod: Pod
-    out_of: int
+    victim: Victim
     processes: tuple[str, ...]
 
     name: str = "server-hung"
@@ -134,41 +162,28 @@ class ServerHung:
     @property
     def target(self) -> str:
         """The pod."""
-        return f"{self.namespace}/{self.pod.name}"
+        return str(self.victim)
 
     @property
     def radius(self) -> Radius:
         """One pod."""
-        return one_of(self.namespace, self.pod, self.out_of)
+        return self.victim.radius
 
     @property
     def undo(self) -> tuple[AnyAct, ...]:
         """The processes go on, those that are left."""
-        return (Continue(node=self.pod.node, processes=self.processes),)
+        return (Continue(node=self.victim.pod.node, processes=self.processes),)
 
     def inject(self) -> None:
         """Stop them."""
-        on_node(self.cluster, self.pod.node, "bash", "-c", SIGNAL, "bash", "STOP", *self.processes)
+        self.victim.on_node("bash", "-c", SIGNAL, "bash", "STOP", *self.processes)
 
     def prove(self) -> str:
         """The server takes a connection and says nothing."""
-        asked = ("bash", "-c", ASK, "bash", self.pod.address, str(HTTP_PORT), str(SILENCE_S))
-        if said := on_node(self.cluster, self.pod.node, *asked).strip():
+        asked = ("bash", "-c", ASK, "bash", self.victim.pod.address, str(HTTP_PORT), str(SILENCE_S))
+        if said := self.victim.on_node(*asked).strip():
             raise NotYet(f"{self.target} answers: {said}")
         return f"{self.target} has said nothing for {SILENCE_S} s"
-
-
-def container_of(cluster: Cluster, namespace: str, pod: str) -> dict[str, Any]:
-    """The status of a pod's first container."""
-    status: dict[str, Any] = cluster.get(path_of(namespace, pod))["status"]["containerStatuses"][0]
-    return status
-
-
-def processes_of(cluster: Cluster, namespace: str, pod: Pod) -> tuple[str, ...]:
-    """The processes of a pod's first container on its node, each as `pid:start time in ticks`."""
-    container = container_of(cluster, namespace, pod.name)["containerID"].partition("://")[2]
-    listed = on_node(cluster, pod.node, "ctr", "--namespace=k8s.io", "tasks", "ps", container)
-    return started_of(cluster, pod.node, [line.split()[0] for line in listed.splitlines()[1:]])
 
 
 def started_of(cluster: Cluster, node: str, pids: Sequence[str]) -> tuple[str, ...]:

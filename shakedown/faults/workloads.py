@@ -60,6 +60,65 @@ class ScaledToNothing:
         return f"{self.target} has no Ready pod"
 
 
+def scaled_to_nothing(cluster: Cluster, namespace: str, workload: str) -> ScaledToNothing:
+    """The fault that takes a Deployment's pods away, which gets back as many as it asks for now."""
+    replicas = cluster.get(deployment_path(namespace, workload))["spec"]["replicas"]
+    return ScaledToNothing(cluster, namespace, workload, replicas)
+
+
+@dataclass(frozen=True)
+class SizeHeld:
+    """An autoscaler keeps its Deployment at its least size, so that who comes and goes does so for another reason."""
+
+    cluster: Cluster
+    namespace: str
+    autoscaler: str
+    least: int
+    most: int
+
+    name: str = "size-held"
+
+    @property
+    def target(self) -> str:
+        """The autoscaler."""
+        return f"{self.namespace}/{self.autoscaler}"
+
+    @property
+    def path(self) -> str:
+        """Where the API server keeps it."""
+        return f"/apis/autoscaling/v2/namespaces/{self.namespace}/horizontalpodautoscalers/{self.autoscaler}"
+
+    @property
+    def radius(self) -> Radius:
+        """Its namespace; no pod that is needed."""
+        return Radius(frozenset({self.namespace}))
+
+    @property
+    def undo(self) -> tuple[AnyAct, ...]:
+        """It may scale again."""
+        return (
+            Patch(path=self.path, operations=({"op": "replace", "path": "/spec/maxReplicas", "value": self.most},)),
+        )
+
+    def inject(self) -> None:
+        """Let it go no higher than its least."""
+        send(self.cluster, "PATCH", self.path, [{"op": "replace", "path": "/spec/maxReplicas", "value": self.least}])
+
+    def prove(self) -> str:
+        """The Deployment has that many pods."""
+        current = self.cluster.get(self.path).get("status", {}).get("currentReplicas", 0)
+        if current != self.least:
+            raise NotYet(f"{self.target} has {current} pods, and is to hold {self.least}")
+        return f"{self.target} holds {self.least} pods"
+
+
+def size_held(cluster: Cluster, namespace: str, autoscaler: str) -> SizeHeld:
+    """The fault that holds an autoscaler as it is now at its least size."""
+    path = SizeHeld(cluster, namespace, autoscaler, 0, 0).path
+    spec = cluster.get(path)["spec"]
+    return SizeHeld(cluster, namespace, autoscaler, spec.get("minReplicas", 1), spec["maxReplicas"])
+
+
 @dataclass(frozen=True)
 class TemplateChanged:
     """A Deployment gets another pod template, as a release does. `before` is the one that it has."""

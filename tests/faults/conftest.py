@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def do_GET(self) -> None:
-        self.answer(200, {"items": [{"metadata": space} for space in self.server.spaces.values()]})
+        name = self.path.partition("?")[0].removeprefix("/api/v1/namespaces").strip("/")
+        if not name:
+            self.answer(200, {"items": [{"metadata": space} for space in self.server.spaces.values()]})
+        elif name in self.server.spaces:
+            self.answer(200, {"metadata": self.server.spaces[name]})
+        else:
+            self.answer(404, {"message": "no such namespace"})
 
     def change(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
@@ -108,3 +115,9 @@ def cluster(api: Api, tmp_path: Path) -> Cluster:
         gateway_port=1,
         store=tmp_path / "home" / "models",
     )
+
+
+@pytest.fixture
+def foreign(cluster: Cluster) -> Cluster:
+    """The same, but not the run's own."""
+    return replace(cluster, owned=False, provider=Provider.EXISTING, store=None)

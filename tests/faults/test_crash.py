@@ -1,41 +1,26 @@
 """A run that is killed at any step of a fault leaves nothing that the next start does not undo."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from fixtures.crash import STEPS
+from fixtures.crashing import run_until
 from shakedown.cluster import Cluster
-from shakedown.faults.journal import Journal, Whereabouts, restore
+from shakedown.faults.journal import Journal, restore
 from tests.faults.conftest import NAMESPACE, Api
-
-ROOT = Path(__file__).parents[2]
-STEPS = ("noted", "limited", "injected", "proven", "undoing", "restored")
-LONG = 60.0
 
 
 def contents(store: Path) -> dict[str, bytes]:
     return {str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()}
 
 
-def run_until(cluster: Cluster, folder: Path, step: str, seconds: float) -> None:
-    """Run the runner up to a step, and kill it there, with no chance to clean up."""
-    whereabouts = Whereabouts.model_validate(cluster, from_attributes=True).model_dump_json()
-    command = [sys.executable, "-m", "tests.faults.runner", whereabouts, str(folder), step, str(seconds)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        process.kill()
-    assert said == "here\n", f"the runner never came to {step}"
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_what_a_killed_run_left_is_undone_by_the_next_start(cluster: Cluster, api: Api, step: str) -> None:
     assert cluster.store is not None
     before, folder = contents(cluster.store), cluster.kubeconfig.parent / "faults"
-    run_until(cluster, folder, step, LONG)
+    run_until(cluster, folder, "file", step)
     spoiled = contents(cluster.store) != before
     undone = restore(cluster, folder, NAMESPACE)
     assert contents(cluster.store) == before
@@ -49,7 +34,7 @@ def test_the_cluster_alone_is_enough_to_undo_it(cluster: Cluster, api: Api) -> N
     """The disk that the run wrote its journal to may be lost."""
     assert cluster.store is not None
     before, folder = contents(cluster.store), cluster.kubeconfig.parent / "faults"
-    run_until(cluster, folder, "proven", LONG)
+    run_until(cluster, folder, "file", "proven")
     for file in folder.glob("*.json"):
         file.unlink()
     assert contents(cluster.store) != before
@@ -61,7 +46,7 @@ def test_the_cluster_alone_is_enough_to_undo_it(cluster: Cluster, api: Api) -> N
 def test_the_time_limit_outlives_the_run(cluster: Cluster, api: Api) -> None:
     assert cluster.store is not None
     before, folder = contents(cluster.store), cluster.kubeconfig.parent / "faults"
-    run_until(cluster, folder, "proven", 3.0)
+    run_until(cluster, folder, "file", "proven", seconds=3.0)
     assert contents(cluster.store) != before
     deadline = time.monotonic() + 30
     while list(folder.glob("*.json")) and time.monotonic() < deadline:
