@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROFILE ?= acceptance
 
-.PHONY: verify test score score-mechanical bench restore images clean lock
+.PHONY: verify test score score-live score-mechanical bench restore images clean lock
 
 verify: .venv/ready
 	$(BIN)/pytest suites/ --profile $(PROFILE) $(ARGS)
@@ -27,6 +27,10 @@ bench-load: .venv/ready
 # Seeded defects in manifests: each must be caught by the test that is named for it.
 score: .venv/ready
 	$(BIN)/python -m mutants static
+
+# Seeded defects that only a running stack shows, one after the other on a kept cluster, which is deleted at the end.
+score-live: .venv/ready
+	$(BIN)/python -m mutants live $(IDS); code=$$?; $(BIN)/python -m airgap clean --cluster mutants-fast; exit $$code
 
 # Every field deleted and every value swapped, one at a time: a survivor that nobody has judged is red.
 score-mechanical: .venv/ready
