@@ -115,10 +115,28 @@ class Lab:
 
 @dataclass(frozen=True)
 class Guest:
-    """A probing pod in a namespace that isn't the lab's: in whose policies it must find its way, and as whom."""
+    """A probing pod in a namespace that isn't the lab's: in whose policies it must find its way, and as whom.
+
+    One that `leaves` gets out of its namespace whatever the policies there say, to try those where it goes.
+    """
 
     namespace: str
     labels: Mapping[str, str]
+    leaves: bool = False
+
+    @property
+    def objects(self) -> list[dict[str, object]]:
+        """The pod, and the policy that lets it out."""
+        pod = hardened_manifest(self.namespace, GUEST, {"probe": GUEST, **self.labels})
+        meta = {"name": GUEST, "namespace": self.namespace}
+        spec = {"podSelector": {"matchLabels": {"probe": GUEST}}, "policyTypes": ["Egress"], "egress": [{}]}
+        policy: dict[str, object] = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": meta,
+            "spec": spec,
+        }
+        return [policy, pod] if self.leaves else [pod]
 
 
 @dataclass(frozen=True)
@@ -229,12 +247,14 @@ def guests(cluster: Cluster, wanted: Sequence[Guest], within: float) -> Iterator
         for namespace in made:
             cluster.core.create_namespace({"metadata": {"name": namespace}})
         for guest in wanted:
-            labs[guest.namespace].apply([hardened_manifest(guest.namespace, GUEST, {"probe": GUEST, **guest.labels})])
+            labs[guest.namespace].apply(guest.objects)
         for place in labs.values():
             eventually(partial(place.ready, GUEST), within=within, awaited=f"guest in {place.namespace} is Ready")
         yield labs
     finally:
         for namespace in labs.keys() - made:
-            cluster.kubectl("delete", "pod", GUEST, f"--namespace={namespace}", "--ignore-not-found", limit)
+            cluster.kubectl(
+                "delete", "pod,networkpolicy", GUEST, f"--namespace={namespace}", "--ignore-not-found", limit
+            )
         for namespace in made:
             cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", limit, timeout=within + 10)

@@ -50,8 +50,9 @@ def visitors(
     """
     labels = stack.find("NetworkPolicy", deployment.workload)["spec"]["podSelector"]["matchLabels"]
     run.namespaces.append(STRANGER)
-    plain = [Guest(namespace, {}) for namespace in ("gateway", "monitoring", STRANGER, "default")]
-    with guests(cluster, [*plain, Guest(deployment.namespace, labels)], within=deadlines.pods) as labs:
+    wanted = [Guest(namespace, {}) for namespace in ("gateway", STRANGER, "default")]
+    wanted += [Guest("monitoring", {}, leaves=True), Guest(deployment.namespace, labels)]
+    with guests(cluster, wanted, within=deadlines.pods) as labs:
         yield Visitors(
             gateway=labs["gateway"],
             monitoring=labs["monitoring"],
