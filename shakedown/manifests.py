@@ -47,6 +47,17 @@ class Stack:
         return sorted({container["image"] for item in self.objects for container in containers(item)})
 
 
+def running_images(cluster: Cluster, namespaces: Sequence[str]) -> dict[str, str]:
+    """The digest that ran of each image that pods of these namespaces name, as the nodes tell it."""
+    return {
+        status.image: status.image_id
+        for namespace in namespaces
+        for pod in cluster.core.list_namespaced_pod(namespace).items
+        for status in pod.status.container_statuses or []
+        if status.image_id
+    }
+
+
 def containers(item: Manifest) -> Iterator[Manifest]:
     """The containers of an object that makes pods."""
     template = item.get("spec", {}).get("template", {})

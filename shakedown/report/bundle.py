@@ -5,15 +5,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from shakedown.verdict import Outcome, Promise
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2 added `judged`
+
+
+class Judged(BaseModel):
+    """What a verdict is about, by digest, so that a gate can hold it against what is released.
+
+    `manifests` is the digest of the rendered objects (`shakedown digest`), empty where no stack was judged; `images`
+    maps each image's name to the digest that ran, `models` each model's to that of its bundle; `patches` were laid on
+    top by --patch.
+    """
+
+    manifests: str = ""
+    images: dict[str, str] = {}
+    models: dict[str, str] = {}
+    patches: list[str] = []
 
 
 class Verdict(BaseModel):
     """The verdict of one run, as verdict.json holds it; times in seconds."""
+
+    model_config = ConfigDict(extra="forbid")
 
     schema_version: int = SCHEMA_VERSION
     run: str
@@ -26,6 +42,7 @@ class Verdict(BaseModel):
     counts: dict[Outcome, int]
     stages: dict[str, float]
     ended_early: str = ""
+    judged: Judged = Field(default_factory=Judged)
     promises: list[Promise]
 
 

@@ -1,0 +1,7 @@
+"""`python -m shakedown`."""
+
+import sys
+
+from shakedown.cli import main
+
+sys.exit(main())

@@ -1,0 +1,178 @@
+"""The command line on runs that never were and on an endpoint that isn't a model server."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shakedown.cli import main
+from shakedown.report import bundle
+from shakedown.report.bundle import Judged
+from shakedown.verdict import Outcome
+from tests.report.ledgers import NODE, SHARE, lay, promise, verdict
+
+PROJECT = Path(__file__).parents[2]
+DIGEST = "sha256:" + "a" * 64
+
+
+def green(reports: Path, run: str, outcome: Outcome = Outcome.PASSED, **judged: Any) -> None:
+    folder = reports / run
+    folder.mkdir()
+    reason = "" if outcome is Outcome.PASSED else "broken"
+    made = verdict(run, [promise(NODE, outcome, reason), promise(SHARE)], exit_code=int(outcome is Outcome.FAILED))
+    bundle.write(folder, made.model_copy(update={"judged": Judged(manifests=DIGEST, **judged)}))
+
+
+def test_show_prints_each_promise_and_markdown_for_a_ci_page(tmp_path: Path, capsys: Any) -> None:
+    lay(tmp_path, "20261123-000000-2")
+    assert main(["--reports", str(tmp_path), "show", "20261123-000000-2"]) == 0
+    assert "FAILED     recovery: node is survived: 37 of 400 predictions failed" in capsys.readouterr().out
+    assert main(["--reports", str(tmp_path), "show", "20261123-000000-2", "--markdown"]) == 0
+    assert "| recovery | 0 | 1 | 0 | 0 |" in capsys.readouterr().out
+
+
+def test_a_run_that_is_not_there_is_wrong_use(tmp_path: Path, capsys: Any) -> None:
+    assert main(["--reports", str(tmp_path), "show", "nobody"]) == 2
+    assert "there is no run nobody" in capsys.readouterr().err
+
+
+def test_diff_names_what_changed_and_says_so_by_its_exit_code(tmp_path: Path, capsys: Any) -> None:
+    green(tmp_path, "20261122-000000-1")
+    green(tmp_path, "20261122-000001-1", Outcome.FAILED)
+    assert main(["--reports", str(tmp_path), "diff", "20261122-000000-1", "20261122-000001-1"]) == 1
+    assert "passed -> failed: recovery: node is survived: broken" in capsys.readouterr().out
+    assert main(["--reports", str(tmp_path), "diff", "20261122-000000-1", "20261122-000000-1"]) == 0
+
+
+def test_history_names_the_flaky_promise_and_no_other(tmp_path: Path, capsys: Any) -> None:
+    for turn, outcome in enumerate((Outcome.PASSED, Outcome.FAILED, Outcome.PASSED)):
+        green(tmp_path, f"20261122-00000{turn}-1", outcome)
+    green(tmp_path, "20261122-000003-1", Outcome.FAILED, patches=["break.yaml"])
+    assert main(["--reports", str(tmp_path), "history"]) == 0
+    shown = capsys.readouterr().out
+    assert ".F." in shown
+    assert shown.endswith("flaky, on the same manifests: node is survived\n")
+
+
+def test_gate_allows_only_what_was_judged_and_proven(tmp_path: Path, capsys: Any) -> None:
+    green(tmp_path, "20261122-000000-1", images={"a/b:1": "sha256:1"}, models={"digits": "sha256:2"})
+    green(tmp_path, "20261122-000001-1", Outcome.FAILED)
+    green(tmp_path, "20261122-000002-1", patches=["break.yaml"])
+    gate = ["--reports", str(tmp_path), "gate"]
+    right = ["20261122-000000-1", "--manifests-digest", DIGEST]
+    assert main([*gate, *right, "--image", "a/b:1=sha256:1", "--model", "digits=sha256:2"]) == 0
+    assert "allowed" in capsys.readouterr().out
+    for refused in (
+        ["20261122-000000-1", "--manifests-digest", "sha256:other"],
+        [*right, "--image", "a/b:1=sha256:other"],
+        [*right, "--model", "unknown=sha256:2"],
+        ["20261122-000001-1", "--manifests-digest", DIGEST],
+        ["20261122-000002-1", "--manifests-digest", DIGEST],
+    ):
+        assert main([*gate, *refused]) == 1, refused
+        assert "refused: " in capsys.readouterr().out
+
+
+def test_digest_of_a_rendered_file_is_the_one_that_a_verdict_holds(tmp_path: Path, capsys: Any) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text("kind: A\nmetadata: {name: x}\n---\nmetadata: {name: y}\nkind: B\n")
+    assert main(["digest", str(file)]) == 0
+    first = capsys.readouterr().out
+    file.write_text("metadata:\n  name: x\nkind: A\n---\n---\nkind: B\nmetadata:\n  name: y\n")
+    assert main(["digest", str(file)]) == 0
+    assert capsys.readouterr().out == first
+    file.write_text("---\n")
+    assert main(["digest", str(file)]) == 2
+
+
+def test_published_schema_is_the_models(capsys: Any) -> None:
+    main(["schema"])
+    assert (PROJECT / "docs" / "verdict.schema.json").read_text() == capsys.readouterr().out
+
+
+class Server(ThreadingHTTPServer):
+    """Answers like a model server; what it says is changed by the tests."""
+
+    status: dict[str, Any] = {"model_version_status": [{"version": "2", "state": "AVAILABLE"}]}  # noqa: RUF012
+    predictions = "[[0.5, 0.5]]"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Server)
+        signature = {"inputs": {"image": {"tensor_shape": {"dim": [{"size": "-1"}, {"size": "4"}]}}}}
+        metadata = {"metadata": {"signature_def": {"signature_def": {"serving_default": signature}}}}
+        self.say(json.dumps(metadata if self.path.endswith("metadata") else self.server.status))
+
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Server)
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert asked == {"inputs": {"image": [[0.0] * 4]}}
+        self.say(f'{{"outputs": {self.server.predictions}}}')
+
+    def say(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def ask(server: Server, *options: str) -> int:
+    return main(["check", f"http://127.0.0.1:{server.server_port}", "--model", "m", *options])
+
+
+def test_check_says_state_version_prediction_and_latency(server: Server, capsys: Any) -> None:
+    assert ask(server, "--within", "5") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", "state"],
+        ["ok", "version"],
+        ["ok", "prediction"],
+        ["ok", "latency"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        ({"status": {"model_version_status": [{"version": "2", "state": "END"}]}}, [], "FAILED state"),
+        ({"status": {"model_version": "2"}}, [], "FAILED state      KeyError: 'model_version_status'"),
+        ({}, ["--version", "3"], "FAILED version    3 is not AVAILABLE; serving: [2]"),
+        ({"predictions": "[[NaN]]"}, [], "FAILED prediction the prediction holds NaN or infinity"),
+        ({"predictions": "[]"}, [], "FAILED prediction the prediction holds nothing"),
+        ({}, ["--within", "0"], "FAILED latency"),
+    ],
+)
+def test_check_is_not_fooled_by_http_200(
+    server: Server, capsys: Any, change: dict[str, Any], options: list[str], said: str
+) -> None:
+    vars(server).update(change)
+    assert ask(server, *options) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_check_of_an_endpoint_that_nobody_serves_fails_over_rest_and_grpc(server: Server, capsys: Any) -> None:
+    port = server.server_port
+    server.shutdown()
+    server.server_close()
+    for scheme in ("http", "grpc"):
+        assert main(["check", f"{scheme}://127.0.0.1:{port}", "--model", "m"]) == 1
+        assert capsys.readouterr().out.startswith("FAILED state")
+    assert main(["check", "127.0.0.1:1", "--model", "m"]) == 2
