@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from shakedown.lint.load import BadInput, parse, read
+from shakedown.lint.load import BadInput, parse, read, render
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
@@ -75,3 +75,16 @@ def test_unit_tests_beside_the_rules_that_an_overlay_builds_on_are_found(tmp_pat
     (base / "tests" / "a.promtest.yaml").write_text("tests: []\n")
     (overlay / "kustomization.yaml").write_text("resources: [../../base]\n")
     assert read(overlay).unit_tests == ((base / "tests" / "a.promtest.yaml").resolve(),)
+
+
+def test_without_a_program_on_the_path_the_one_that_is_offered_renders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "kustomization.yaml").write_text("resources: []\n")
+    program = tmp_path / "a-kubectl"
+    program.write_text('#!/bin/sh\necho "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $1}"\n')
+    program.chmod(0o755)
+    assert render(tmp_path, lambda: program).endswith("metadata: {name: kustomize}\n")
+    with pytest.raises(BadInput, match="neither kustomize nor kubectl is on the PATH"):
+        render(tmp_path)
