@@ -9,6 +9,7 @@ pytest_plugins = [
     "fixtures.stack",
     "fixtures.serving",
     "fixtures.load",
+    "fixtures.autoscaling",
     "fixtures.monitoring",
     "fixtures.alerting",
     "fixtures.faults",

@@ -86,6 +86,8 @@ def rendered() -> tuple[manifests.Manifest, ...]:
 
 def patches_of(change: Change, objects: tuple[manifests.Manifest, ...]) -> list[dict[str, Any]]:
     """One change as kustomize patches. Raises DoesNotApply where there is nothing to change."""
+    if change.add:
+        return [{"add": change.add}]
     kind, _, place = change.on.partition(" ")
     namespace, _, name = place.rpartition("/")
     fitting = [

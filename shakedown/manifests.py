@@ -71,17 +71,20 @@ def render(
 ) -> tuple[Manifest, ...]:
     """The objects of an overlay with components and patches on top, as kustomize renders them.
 
-    A patch is an object with what is to change (a strategic merge), or {target, patch} as kustomize has it.
+    A patch is an object with what is to change (a strategic merge), {target, patch} as kustomize has it, or
+    {add: object} for one more object.
     Raises UnusableEnvironment with kustomize's words where it can't be rendered.
     """
     with tempfile.TemporaryDirectory(dir=overlay.parent, prefix=".render-") as folder:
         relative = [os.path.relpath(path, folder) for path in (overlay, *components)]
+        added = [patch["add"] for patch in patches if "add" in patch]
+        (Path(folder) / "added.yaml").write_text(yaml.safe_dump_all(added))
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "resources": relative[:1],
+            "resources": [*relative[:1], *(["added.yaml"] if added else [])],
             "components": relative[1:],
-            "patches": [p if "target" in p else {"patch": yaml.safe_dump(p)} for p in patches],
+            "patches": [p if "target" in p else {"patch": yaml.safe_dump(p)} for p in patches if "add" not in p],
         }
         (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         done = subprocess.run([str(kubectl), "kustomize", folder], capture_output=True, text=True, check=False)

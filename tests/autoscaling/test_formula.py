@@ -1,0 +1,61 @@
+"""The HPA's formula, as Kubernetes states it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shakedown.autoscaling import Scaler, scaler_of
+from shakedown.verdict import Failed
+
+HPA: dict[str, Any] = {
+    "metadata": {"name": "servers"},
+    "spec": {
+        "minReplicas": 3,
+        "maxReplicas": 6,
+        "metrics": [
+            {"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 70}}},
+            {
+                "type": "External",
+                "external": {
+                    "metric": {"name": "requests_per_second", "selector": {"matchLabels": {"backend": "servers"}}},
+                    "target": {"type": "AverageValue", "averageValue": "20"},
+                },
+            },
+        ],
+        "behavior": {
+            "scaleDown": {
+                "stabilizationWindowSeconds": 30,
+                "policies": [{"type": "Pods", "value": 1, "periodSeconds": 5}],
+            }
+        },
+    },
+}
+SCALER = scaler_of(HPA)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "total", "asked"),
+    [(3, 92, 5), (4, 92, 5), (5, 92, 5), (6, 92, 5), (3, 65, 3), (3, 67, 4), (5, 109, 5), (3, 0, 3), (3, 999, 6)],
+)
+def test_replicas_follow_the_total_outside_of_the_tolerance(replicas: int, total: float, asked: int) -> None:
+    assert SCALER.proposal(replicas, total, SCALER.rate) == asked
+
+
+@given(replicas=st.integers(1, 50), total=st.floats(0, 10_000), target=st.floats(1, 500))
+def test_what_is_proposed_is_kept_once_it_is_reached(replicas: int, total: float, target: float) -> None:
+    proposed = SCALER.proposal(replicas, total, target)
+    assert SCALER.least <= proposed <= SCALER.most
+    if abs(total / (target * replicas) - 1) > 0.1:
+        assert SCALER.rests(proposed, total, target)
+
+
+def test_the_configuration_is_read_from_the_live_object() -> None:
+    assert Scaler("servers", 3, 6, 70.0, "requests_per_second", "backend=servers", 20.0, 30.0, 1, 5.0) == SCALER
+
+
+def test_a_value_in_place_of_an_average_value_is_named() -> None:
+    metrics = [HPA["spec"]["metrics"][0], {"type": "External", "external": {"target": {"value": "20"}}}]
+    with pytest.raises(Failed, match="a Value isn't divided by the replicas"):
+        scaler_of({**HPA, "spec": {**HPA["spec"], "metrics": metrics}})
