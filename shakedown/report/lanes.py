@@ -110,4 +110,4 @@ def marks(story: Story) -> Track | None:
     if not found:
         return None
     picture = Markup("").join(svg.tick(e.at - story.start, 4, 16, "tick", str(e.fields["name"])) for e in found)
-    return Track("Marks", f"{len(found)} moments that the suites named", 24, picture)
+    return Track("Marks", f"moments that the suites named: {len(found)}", 24, picture)

@@ -16,7 +16,7 @@ LOW = 64  # for a track with little to tell
 TALLEST = 2000  # px that no track exceeds
 PAD = 8.0
 VERSION_STYLES = 4
-NICE = (1, 2, 4, 5, 10)
+NICE = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ def versions(story: Story, bins: Bins) -> Track | None:
     scale = Scale(1.0, LOW)
     under = np.zeros(len(bins.rate))
     picture, keys = Markup(""), []
-    for index, (version, share) in enumerate(bins.share.items()):
-        style = f"fill-version-{index % VERSION_STYLES}"
+    for version, share in bins.share.items():
+        style = f"fill-version-{version % VERSION_STYLES}" if version else "bar-wrong"
         picture += svg.area(scale.y(under + share), scale.y(under), bins.width, style)
         under = under + np.nan_to_num(share)
         answered = int(((story.requests.version == version) & ~story.requests.failed).sum())
@@ -185,6 +185,12 @@ def replica_steps(story: Story) -> dict[str, list[tuple[float, float]]]:
     return {name: changes for name, changes in found.items() if changes}
 
 
+def version_style(name: str) -> int:
+    """The colour of a version, the same in each track; names that are no numbers share one."""
+    last = name.rpartition(" ")[2]
+    return int(last) % VERSION_STYLES if last.isdecimal() else 0
+
+
 def replicas(story: Story) -> Track | None:
     """Pods wanted, ready and of each version, and what the autoscaler wants; None where nobody watched."""
     found = replica_steps(story)
@@ -194,8 +200,8 @@ def replicas(story: Story) -> Track | None:
     scale = Scale(max(1.0, math.ceil(most)), HEIGHT)
     fixed = {"wanted": "line-wanted", "ready": "line-ready", "autoscaler wants": "line-hpa"}
     picture, keys = Markup(""), []
-    for index, (name, changes) in enumerate(found.items()):
-        style = fixed.get(name, f"line-version-{index % VERSION_STYLES}")
+    for name, changes in found.items():
+        style = fixed.get(name) or f"line-version-{version_style(name)}"
         points = [(at - story.start, scale.at(value)) for at, value in changes]
         picture += svg.stairs(points, story.end - story.start, f"line {style}")
         keys.append((style, name))
