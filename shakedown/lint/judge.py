@@ -12,6 +12,8 @@ from shakedown.lint.rules import (
     monitoring,
     network,
     paths,
+    probers,
+    receivers,
     references,
     resources,
     routing,
@@ -46,6 +48,8 @@ THEMES = tuple(
         autoscaling,
         monitoring,
         alerts,
+        receivers,
+        probers,
         jobs,
         workflow,
     )

@@ -15,6 +15,8 @@ from shakedown.lint.world import World
 
 READ = frozenset({"list", "watch"})
 UPDATE = frozenset({"update"})
+WRITE = frozenset({"create", "update", "delete"})
+OPERATOR = "monitoring.coreos.com"
 GATEWAY = "gateway.networking.k8s.io"
 # what each program asks of the API server, by a part of its image's name
 RIGHTS: dict[str, tuple[tuple[str, str, frozenset[str]], ...]] = {
@@ -39,13 +41,36 @@ RIGHTS: dict[str, tuple[tuple[str, str, frozenset[str]], ...]] = {
         ("networking.k8s.io", "ingresses/status", UPDATE),
     ),
     "prometheus-adapter": (("", "pods", READ), ("", "namespaces", READ)),
+    "metrics-server": (("", "pods", READ), ("", "nodes", READ), ("", "nodes/metrics", frozenset({"get"}))),
+    "prometheus-operator": (
+        *((OPERATOR, f"{kind}s", READ) for kind in ("servicemonitor", "podmonitor", "probe", "prometheusrule")),
+        *((OPERATOR, kind, READ) for kind in ("prometheuses", "alertmanagers", "alertmanagerconfigs")),
+        *((OPERATOR, f"{kind}/status", UPDATE) for kind in ("prometheuses", "alertmanagers")),
+        ("apps", "statefulsets", READ | WRITE),
+        ("", "secrets", READ | WRITE),
+        ("", "configmaps", READ | WRITE),
+        ("", "services", frozenset({"get"}) | WRITE),
+        ("", "namespaces", READ),
+        ("", "nodes", READ),
+        ("", "pods", frozenset({"list", "delete"})),
+        ("discovery.k8s.io", "endpointslices", frozenset({"get", "list"}) | WRITE),
+    ),
 }
+COUNTER = "kube-state-metrics"
+# the API group of each kind that kube-state-metrics can be told to count
+COUNTED = {"pods": "", "deployments": "apps", "statefulsets": "apps", "jobs": "batch"}
+COUNTED |= {"horizontalpodautoscalers": "autoscaling", "persistentvolumeclaims": "", "nodes": "", "replicasets": "apps"}
 API = Pod("the API server", address="192.0.2.1")  # RFC 5737: documentation
 
 
 def controllers(world: World) -> Iterable[Obj]:
-    """Workloads that ask the API server: gateways, ingress controllers, metrics adapters."""
-    return dict.fromkeys([*(d.obj for d in doors(world)), *adapter_objects(world)])
+    """Workloads that ask the API server: gateways, ingress controllers, metrics adapters, operators."""
+    known = (w.obj for w in world.workloads.values() if any(_is_known(c.image) for c in w.containers))
+    return dict.fromkeys([*(d.obj for d in doors(world)), *adapter_objects(world), *known])
+
+
+def _is_known(image: str) -> bool:
+    return any(name in image.rpartition("/")[2] for name in (*RIGHTS, COUNTER))
 
 
 def door_objects(world: World) -> Iterable[Obj]:
@@ -84,8 +109,30 @@ def _controllers_have_their_rights(obj: Obj, world: World) -> Problems:
 
 def _needed(workload: Workload) -> Iterator[tuple[str, str, frozenset[str]]]:
     for name, rights in RIGHTS.items():
-        if any(name in c.image for c in workload.containers):
+        if any(name in c.image.rpartition("/")[2] for c in workload.containers):
             yield from rights
+
+
+@rule(
+    "counter-sees-its-namespaces",
+    lambda world: (o for o, w in world.workloads.items() if any(COUNTER in c.image for c in w.containers)),
+    why="alerts on what kube-state-metrics may not see never fire",
+)
+def _counter_sees_its_namespaces(obj: Obj, world: World) -> Problems:
+    workload = world.workloads[obj]
+    account = str(workload.pod.get("serviceAccountName", "default"))
+    for container in workload.containers:
+        options = dict(_options(container.command_line))
+        for namespace in options.get("namespaces", "").split(","):
+            granted = list(_granted(obj.namespace, account, world, within=namespace))
+            for resource in options.get("resources", "").split(","):
+                held = {v for r in granted if _covers(r, COUNTED.get(resource, ""), resource) for v in r["verbs"]}
+                if not held >= READ:
+                    yield Problem(
+                        f"{workload.prefix}.serviceAccountName",
+                        f"{account} may not list {resource or 'anything'} in {namespace or 'any namespace'}",
+                        "bind a role there that may",
+                    )
 
 
 def _covers(rule_: Tree, group: str, resource: str) -> bool:
@@ -93,8 +140,11 @@ def _covers(rule_: Tree, group: str, resource: str) -> bool:
     return bool({group, "*"} & set(groups)) and bool({resource, "*"} & set(resources))
 
 
-def _granted(namespace: str, account: str, world: World) -> Iterator[Tree]:
+def _granted(namespace: str, account: str, world: World, within: str | None = None) -> Iterator[Tree]:
+    """What an account may, anywhere or in one namespace."""
     for binding in world.of("ClusterRoleBinding", "RoleBinding"):
+        if within is not None and binding.namespace not in {"", within}:
+            continue
         subjects = ((s.get("namespace", binding.namespace), s.get("name")) for s in trees(binding.data.get("subjects")))
         if (namespace, account) in subjects:
             kind = str(dig(binding.data, "roleRef", "kind"))
