@@ -7,7 +7,7 @@ THEME = "receivers"
 pytestmark = pytest.mark.smoke
 
 
-def test_alerts_reach_somebody_in_time(judgement: Case, evidence: Evidence) -> None:
-    """Alertmanager is configured, each route leads to a receiver that gets it, and each matcher means an alert."""
+def test_alerts_reach_somebody(judgement: Case, evidence: Evidence) -> None:
+    """Each receiver is routed to and gets what is sent, and each matcher means an alert that is defined."""
     require(judgement)
     evidence(f"{judgement.subject} keeps {judgement.rule.name}")
