@@ -20,6 +20,7 @@ from shakedown.wait import NotYet, eventually
 
 DARK = "203.0.113.7"  # RFC 5737: nobody has it, and the gateway's policy lets nothing out to it
 SHARE = (10, 1)  # of good and bad: eleven in a round, so that no prober's rhythm meets the bad one every time
+RELOADER_S = 240.0  # the config-reloader's watch interval of 3 minutes, and the way of a Secret to the pod
 Json = dict[str, Any]
 
 
@@ -278,9 +279,8 @@ def service(name: str, selector: dict[str, str] | None) -> Json:
 def refused_configuration(scene: Scene, namespace: str, prometheus: str, taken: Callable[[], None]) -> Iterator[str]:
     """Prometheus is handed a scrape configuration with a field that there is none of.
 
-    `taken` raises NotYet until it has taken a configuration again. It is mended by a good one and not by the old one:
-    the reloader hands on what differs from what was taken last, and that is the old one, so that Prometheus would
-    never hear that all is well.
+    It is mended by a good one; `taken` raises NotYet until Prometheus has taken that, for which its reloader's three
+    minutes are left: so long it tries a refused configuration again before it looks for another.
     """
     name = "shakedown-refused"
     jobs = {"bad.yaml": [{"job_name": "x", "no_such_field": True}], "good.yaml": [{"job_name": "x"}]}
@@ -293,4 +293,4 @@ def refused_configuration(scene: Scene, namespace: str, prometheus: str, taken: 
             yield scene.told("configuration-refused", prometheus, "proven", f"{field} holds no_such_field")
         finally:
             send(scene.cluster, "PATCH", path, [{"op": "replace", "path": f"{field}/key", "value": "good.yaml"}])
-            eventually(taken, within=scene.within, awaited="Prometheus takes a configuration again")
+            eventually(taken, within=RELOADER_S, awaited="Prometheus takes a configuration again")

@@ -156,11 +156,10 @@ def follow(
         for each in plans:
             await_firing(seen, each)
         firsts = [await_delivery(seen, p, "firing", began, p.ceiling("delivered") + AGE_S) for p in plans]
+        ends = [exactly(seen, p, first) for p, first in zip(plans, firsts, strict=True)]
     gone = time.time()
     for each in plans:
         await_over(seen, each)
-    # of several alerts of one kind (a pod each) the one that was told first is followed to its end
-    ends = [replace(p, expected=replace(p.expected, labels=a.labels)) for p, a in zip(plans, firsts, strict=True)]
     lasts = [await_delivery(seen, p, "resolved", gone, p.ceiling("told") + AGE_S) for p in ends]
     told = zip(ends, firsts, lasts, strict=True)
     courses = [Course(p.rule, proof, measure(seen, p, (began, caused, gone), (a, b)), a, b) for p, a, b in told]
@@ -183,6 +182,15 @@ def fitting(seen: Monitoring, expected: Expected) -> list[Alert]:
         return [alert for alert in seen.alerts() if expected.fits(alert.labels)]
     except Unreachable as silent:
         raise NotYet(str(silent)) from silent
+
+
+def exactly(seen: Monitoring, each: Plan, first: Delivery) -> Plan:
+    """The plan narrowed to the alert that was told first: of one kind there may be several, a pod each.
+
+    What is delivered carries labels that Prometheus adds outside, so the alert is known by those that it has inside.
+    """
+    held = [alert.labels for alert in fitting(seen, each.expected) if alert.labels.items() <= first.labels.items()]
+    return replace(each, expected=replace(each.expected, labels=held[0])) if held else each
 
 
 def await_firing(seen: Monitoring, each: Plan) -> None:

@@ -22,8 +22,8 @@ class Unreachable(Inconclusive):
 class Link:
     """HTTP to one Service, for many threads.
 
-    The tunnel leads into one pod, past the NetworkPolicies that would stop the API server's own proxy. A request is
-    sent once; where the connection breaks, Unreachable is raised, and the tunnel opened anew for the next.
+    The tunnel leads into one pod, past the NetworkPolicies that would stop the API server's own proxy, and dies with
+    it. A GET that meets a dead tunnel is sent once more, through a new one; anything else is sent once.
     """
 
     def __init__(self, name: str, open_tunnel: Opener) -> None:
@@ -32,7 +32,10 @@ class Link:
 
     def get(self, path: str, **params: str) -> Any:  # noqa: ANN401 - JSON
         """GET a path; its JSON. Raises Unreachable, and Failed for any answer but 200."""
-        return self.send("GET", path, params=params)
+        try:
+            return self.send("GET", path, params=params)
+        except Unreachable:
+            return self.send("GET", path, params=params)
 
     def send(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 - what requests takes; JSON
         """Send one request; the answer's JSON, None where it has no body. Raises Unreachable, and Failed unless 2xx."""

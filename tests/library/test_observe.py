@@ -91,7 +91,10 @@ def test_a_link_opens_a_new_tunnel_after_the_old_one_broke(monkeypatch: pytest.M
     monkeypatch.setattr(requests, "request", request)
     way = Link("monitoring/x", open_tunnel)
     with pytest.raises(Unreachable, match="monitoring/x doesn't answer: ConnectionError"):
-        way.get("/")
+        way.send("POST", "/")
+    assert opened == [1]
+    way = Link("monitoring/x", open_tunnel)
+    opened.clear()
     assert way.get("/") == {"fine": True}
     assert opened == [1, 2]
 
