@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import gevent
 import gevent.event
@@ -17,6 +18,7 @@ from shakedown.ledger import now
 
 MOST_UNDER_WAY = 512  # connections that the clients have together; what is due beyond that is counted as not answered
 PRIORITY = -10  # what measures must not wait for a core behind what is measured
+AUTOGROUP = Path("/proc/self/autogroup")  # a session's own scheduling group, inside which alone nice counts
 FLUSH_S = 0.2
 BEAT_S = 1.0
 
@@ -62,8 +64,9 @@ class OpenModel:
 
     def run(self, send: Send) -> None:
         """Send the whole shape, or until told to stop; then wait for what is still under way."""
-        with contextlib.suppress(PermissionError):  # not everybody may; lateness is measured, whoever runs it
+        with contextlib.suppress(OSError):  # not everybody may; lateness is measured, whoever runs it
             os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+            AUTOGROUP.write_text(str(PRIORITY))
         helpers = [gevent.spawn(self.obey), gevent.spawn(self.beat)]
         pool, start, sent = gevent.pool.Pool(), now(), 0
         self.record.add("load", start, flow=self.order.flow, step="started")
