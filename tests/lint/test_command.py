@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fixtures.static import MOST_CASES, cases
+from fixtures.static import MOST_CASES, cases, told_once
 from shakedown.lint.objects import Obj
 from shakedown.lint.rule import Judgement, Problem, Rule
 
@@ -60,3 +60,10 @@ def test_a_shared_test_counts_what_is_broken_and_keeps_each_message() -> None:
     )
     assert "ConfigMap default/a0, data: is wrong" in str(case)
     assert "ConfigMap default/a1, data: is wrong" in str(case)
+
+
+def test_an_object_that_two_deployments_share_is_told_once_unless_it_breaks_a_promise() -> None:
+    kept, more, broken = judgements(2), judgements(3), judgements(2, Problem("data", "is wrong", "mend it"))
+    assert told_once({"one": kept, "two": more})["two"] == tuple(more[2:])
+    assert told_once({"one": kept, "two": broken})["two"] == tuple(broken)
+    assert told_once({"one": broken, "two": kept})["two"] == tuple(kept)

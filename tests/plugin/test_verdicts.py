@@ -138,3 +138,10 @@ def test_the_projects_own_tests_make_no_report(suite: Suite) -> None:
     result = suite.pytester.runpytest_subprocess("tests")
     assert result.ret == 0
     assert not (suite.root / "reports").exists()
+
+
+def test_a_path_that_is_not_there_leaves_no_report(suite: Suite) -> None:
+    result = suite.pytester.runpytest_subprocess("suites/nothing")
+    assert result.ret == 4
+    assert "file or directory not found: suites/nothing" in result.stderr.str()
+    assert not (suite.root / "reports").exists()
