@@ -157,10 +157,11 @@ def follow(
             await_firing(seen, each)
         firsts = [await_delivery(seen, p, "firing", began, p.ceiling("delivered") + AGE_S) for p in plans]
         ends = [exactly(seen, p, first) for p, first in zip(plans, firsts, strict=True)]
+        left = time.time()
     gone = time.time()
     for each in plans:
         await_over(seen, each)
-    lasts = [await_delivery(seen, p, "resolved", gone, p.ceiling("told") + AGE_S) for p in ends]
+    lasts = [await_delivery(seen, p, "resolved", left, p.ceiling("told") + AGE_S) for p in ends]
     told = zip(ends, firsts, lasts, strict=True)
     courses = [Course(p.rule, proof, measure(seen, p, (began, caused, gone), (a, b)), a, b) for p, a, b in told]
     for course in courses:
