@@ -74,7 +74,7 @@ def asked(what: str, ask: Callable[[], str]) -> Answer:
         return Answer(right=True, what=what, said=ask())
     except (Failed, grpc_client.Refused, requests.RequestException, KeyError, ValueError) as error:
         kind = "" if isinstance(error, Failed | grpc_client.Refused) else f"{type(error).__name__}: "
-        return Answer(right=False, what=what, said=f"{kind}{str(error)[:300]}")
+        return Answer(right=False, what=what, said=" ".join(f"{kind}{error}".split())[:300])
 
 
 def state(versions: dict[int, str]) -> str:

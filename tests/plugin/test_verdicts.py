@@ -145,3 +145,19 @@ def test_a_path_that_is_not_there_leaves_no_report(suite: Suite) -> None:
     assert result.ret == 4
     assert "file or directory not found: suites/nothing" in result.stderr.str()
     assert not (suite.root / "reports").exists()
+
+
+def test_a_log_is_told_what_is_awaited_in_plain_text(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    ended = suite.run(
+        "from shakedown.wait import NotYet, eventually\n"
+        "def test_slow(evidence):\n"
+        "    def pods_are_ready():\n        raise NotYet('1 of \\x1b[31m2 ready')\n"
+        "    eventually(pods_are_ready, within=2.6)\n"
+    )
+    assert "test_slow: waiting 2 s (at most 1 s more) for: pods_are_ready | now: 1 of [31m2 ready" in ended.shown
+    assert ended.shown.count("waiting 2 s") == 1
+    assert "\x1b" not in ended.shown.partition("promises")[0].partition("= FAILURES =")[0]
+    assert "report: reports/" in ended.shown
+    assert (suite.root / "reports" / "latest" / "report.html").exists()
+    assert (suite.root / "reports" / "latest" / "summary.md").exists()
