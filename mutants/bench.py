@@ -44,6 +44,11 @@ class Bench:
         world = World(objects, self.worlds[deployment].tools)
         return [each for each in judge_all(world) if each.problems]
 
+    def catches(self, deployment: str, objects: Sequence[Obj]) -> bool:
+        """Whether any promise of the changed deployment is broken; no further one is judged then."""
+        world = World(objects, self.worlds[deployment].tools)
+        return any(each.problems for each in judge_all(world))
+
     def mutated(self, mutant: Mutant) -> list[Obj]:
         """The deployment's objects with the mutant's changes. Raises DoesNotApply."""
         world = self.worlds[mutant.deployment]

@@ -123,7 +123,7 @@ def fate(spot: Spot) -> str:
     objects = list(bench.worlds[spot.deployment].rendered)
     objects[spot.index] = mutate(objects[spot.index], spot)
     try:
-        return "" if bench.judge(spot.deployment, objects) else str(spot)
+        return "" if bench.catches(spot.deployment, objects) else str(spot)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is the finding
         return f"{spot} CRASHES a rule: {error!r}"
 

@@ -3,9 +3,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-import yaml
-
-from shakedown.lint.objects import Obj, Tree, dig, tree, trees
+from shakedown.lint.objects import Obj, Tree, dig, read_yaml, trees
 from shakedown.lint.workload import Container, Workload
 from shakedown.lint.world import World
 
@@ -23,10 +21,7 @@ class Adapter:
     @property
     def config(self) -> Tree:
         """The configuration; empty where it is missing or no YAML."""
-        try:
-            return tree(yaml.safe_load(self.text or ""))
-        except yaml.YAMLError:
-            return {}
+        return read_yaml(self.text or "")
 
     def rules(self) -> Iterator[tuple[str, Tree]]:
         """API group and rule, each in turn."""

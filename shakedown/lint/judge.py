@@ -57,7 +57,7 @@ THEMES = tuple(
 
 
 def judge_all(world: World) -> Iterator[Judgement]:
-    """Every rule on each of its subjects, rule by rule."""
-    for each in RULES.values():
+    """Every rule on each of its subjects, theme by theme: what is refused first, what takes promtool late."""
+    for each in sorted(RULES.values(), key=lambda rule: THEMES.index(rule.theme)):
         for subject in each.subjects(world):
             yield Judgement(each, subject, tuple(each.judge(subject, world)))

@@ -1,7 +1,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
+
+import yaml
 
 Json: TypeAlias = Any  # whatever YAML can hold; the schema rule says whether it is what it should be
 Tree: TypeAlias = dict[str, Any]
@@ -17,6 +19,15 @@ def tree(value: Json) -> Tree:
 def trees(value: Json) -> list[Tree]:
     """The mappings of a list, or nothing where there is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+@lru_cache(maxsize=64)
+def read_yaml(text: str) -> Tree:
+    """The mapping that a text holds, not to be changed: empty where it holds none or is no YAML."""
+    try:
+        return tree(yaml.load(text, yaml.CSafeLoader))
+    except yaml.YAMLError:
+        return {}
 
 
 def dig(value: Json, *keys: str) -> Json:

@@ -1,7 +1,7 @@
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
@@ -14,17 +14,18 @@ RULE_FILE = "rules.yaml"
 
 def check(promtool: Path, rules: Obj) -> str:
     """What promtool says against the groups of a PrometheusRule; empty where it takes them."""
-    return _check(promtool, _groups([rules]))
+    return _check(promtool, _groups((rules,)))
 
 
 def unit_test(promtool: Path, rules: Sequence[Obj], test: Path) -> str:
     """What promtool says of one unit test, whose rule file `rules.yaml` is the groups of all rules given."""
-    return _unit_test(promtool, _groups(rules), test.name, test.read_text(encoding="utf-8"))
+    return _unit_test(promtool, _groups(tuple(rules)), test.name, test.read_text(encoding="utf-8"))
 
 
-def _groups(rules: Sequence[Obj]) -> str:
+@lru_cache(maxsize=32)
+def _groups(rules: tuple[Obj, ...]) -> str:
     groups = [group for each in rules for group in trees(each.spec.get("groups"))]
-    return yaml.safe_dump({"groups": groups}, sort_keys=False)
+    return yaml.dump({"groups": groups}, Dumper=yaml.CSafeDumper, sort_keys=False)
 
 
 @cache

@@ -2,10 +2,8 @@ import json
 import re
 from collections.abc import Iterator
 
-import yaml
-
 from shakedown.lint.doors import ROUTES, doors
-from shakedown.lint.objects import Obj, Tree, dig, tree
+from shakedown.lint.objects import Obj, Tree, dig, read_yaml, tree
 from shakedown.lint.rule import Problem, Problems, kinds, rule
 from shakedown.lint.rules.network import pod_of
 from shakedown.lint.scrape import prometheus_pods
@@ -29,10 +27,8 @@ def modules(prober: Workload, world: World) -> Tree:
         for word in container.command_line:
             found = re.fullmatch(r"--config\.file=(\S+)", word)
             text = world.file_in(prober, container, found[1]) if found else None
-            try:
-                return tree(dig(yaml.safe_load(text or ""), "modules"))
-            except yaml.YAMLError:
-                continue
+            if text:
+                return tree(read_yaml(text).get("modules"))
     return {}
 
 

@@ -2,9 +2,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-import yaml
-
-from shakedown.lint.objects import Obj, Tree, dig, tree, trees
+from shakedown.lint.objects import Obj, Tree, dig, read_yaml, tree, trees
 from shakedown.lint.rule import Problem, Problems, rule
 from shakedown.lint.rules.alerts import alerts
 from shakedown.lint.scrape import operated_pods
@@ -25,10 +23,7 @@ def config_of(alertmanager: Obj, world: World) -> Tree:
     """The configuration; empty where it can't be read."""
     name = alertmanager.spec.get("configSecret") or f"alertmanager-{alertmanager.name}"
     secret = world.find("Secret", alertmanager.namespace, name)
-    try:
-        return tree(yaml.safe_load(str(dig(secret.data, "stringData", FILE) or ""))) if secret else {}
-    except yaml.YAMLError:
-        return {}
+    return read_yaml(str(dig(secret.data, "stringData", FILE) or "")) if secret else {}
 
 
 def routes(route: Tree) -> Iterator[Tree]:
