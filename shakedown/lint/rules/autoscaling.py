@@ -5,6 +5,7 @@ from shakedown.lint import promql
 from shakedown.lint.adapter import CUSTOM, EXTERNAL, Adapter, adapter_objects, adapters, metric_name
 from shakedown.lint.objects import Obj, Tree, dig, tree, trees
 from shakedown.lint.quantity import quantity, seconds
+from shakedown.lint.relabel import gateway_series
 from shakedown.lint.rule import Problem, Problems, kinds, rule
 from shakedown.lint.schemas import suggestion
 from shakedown.lint.scrape import interval_of, known_labels
@@ -183,6 +184,32 @@ def _selector_problems(field: str, selector: Tree, each: Tree, world: World) -> 
             yield Problem(
                 field, f"selects by {label!r}, which {found[0].metric} does not have", f"it has {sorted(known or ())}"
             )
+
+
+@rule(
+    "hpa-metric-has-series",
+    lambda world: HPA(world) if world.of("HTTPRoute") and world.of("ServiceMonitor") else (),
+    why="an adapter rule over labels that no series of the gateway gets serves an empty metric",
+)
+def _hpa_metric_has_series(obj: Obj, world: World) -> Problems:
+    for metric in trees(obj.spec.get("metrics")):
+        wanted = tree(dig(metric, "external", "metric"))
+        for _, each in (r for a in adapters(world) for r in a.rules() if metric_name(r[1]) == wanted.get("name")):
+            name = str(each.get("seriesQuery")).partition("{")[0]
+            overrides = tree(dig(each, "resources", "overrides"))
+            own = {label: obj.namespace for label, of in overrides.items() if dig(of, "resource") == "namespace"}
+            asked = {**own, **tree(dig(wanted, "selector", "matchLabels"))}
+            series = list(gateway_series(name, world))
+            if name.startswith("traefik_service_") and not any(asked.items() <= one.items() for one in series):
+                yield Problem(
+                    f"spec.metrics[{wanted.get('name')}]",
+                    f"no series of the gateway has {asked}; they have {[_made(one) for one in series[:3]]}",
+                    "make these labels in the gateway's ServiceMonitor, and ask for them",
+                )
+
+
+def _made(series: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in series.items() if name not in {"__name__", "service"}}
 
 
 @rule("hpa-steady", HPA, why="a size that swings kills pods that have just become useful")
