@@ -49,7 +49,7 @@ def faults(story: Story) -> list[Span]:
         return ("restored" if step == "restored" else "state-fault", words)
 
     over = frozenset({"restored"})
-    injected = [event for event in story.of("fault") if event.fields["step"] != "proven"]
+    injected = [event for event in story.of("fault") if event.fields["step"] in {"injected", "restored"}]
     return sorted(spans(injected, fault_lane, state, over, story.end), key=lambda each: each.start)
 
 

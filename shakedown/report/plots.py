@@ -145,7 +145,9 @@ def latency(story: Story, bins: Bins) -> Track | None:
 
     picture = svg.area(y(bins.p99), y(bins.p50), bins.width, "fill-latency")
     picture += svg.line(y(bins.p99), bins.width, "line line-p99") + svg.line(y(bins.p50), bins.width, "line line-p50")
-    decades = [(float(y(np.array([10.0**e]))[0]), duration(10.0**e)) for e in range(low, high + 1)]
+    decades = [
+        (float(y(np.array([10.0**e]))[0]), duration(10.0**e)) for e in range(low, high + 1, 1 if high - low <= 3 else 2)
+    ]
     answered = story.requests.seconds[~story.requests.failed]
     p50, p99 = np.quantile(answered, (0.5, 0.99))
     note = f"over the whole run p50 {duration(float(p50))}, p99 {duration(float(p99))}; logarithmic"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from shakedown.report import page
+from shakedown.report.lanes import faults
 from shakedown.report.series import binned
 from shakedown.report.story import read
 from shakedown.verdict import Outcome
@@ -120,3 +121,19 @@ def test_many_cases_and_failures_leave_the_page_small_and_say_what_is_left_out(f
     assert written.stat().st_size < 5_000_000
     assert "2,900 more are in verdict.json." in written.read_text()
     assert SHARE not in written.read_text()
+
+
+def test_a_fault_lasts_from_its_injection_to_its_restored_state_whatever_else_is_told_of_it(folder: Path) -> None:
+    told = [e for e in events() if e["kind"] != "fault"]
+    for step, at in (
+        ("injecting", 19),
+        ("injected", 20),
+        ("proven", 22),
+        ("undone", 58),
+        ("restored", 60),
+        ("left", 61),
+    ):
+        told.append({"at": 5000.0 + at, "kind": "fault", "name": "stop", "target": "n", "step": step, "said": step})
+    write_ledger(folder, told)
+    (span,) = faults(read(folder / "ledger.jsonl"))
+    assert (span.lane, span.start, span.end) == ("stop n", 5020.0, 5060.0)
