@@ -23,7 +23,7 @@ from shakedown import manifests
 from shakedown.verdict import Outcome
 
 ROOT = Path(__file__).parents[1]
-REPORT = re.compile(r"^report: (reports/\S+)$", re.MULTILINE)  # how the suites' summary names its folder
+REPORT = re.compile(r"^report: (reports/[^/\s]+)\S*$", re.MULTILINE)  # how the suites' summary names its folder
 COMPONENTS = ("fast-clock", "air-gapped")
 CLUSTER = "mutants"  # kept between the runs, which bring it back to its baseline and check that
 RUN_S = 600.0  # the longest a named test takes, its stack included, is 240 s

@@ -191,7 +191,8 @@ def exactly(seen: Monitoring, each: Plan, first: Delivery) -> Plan:
     What is delivered carries labels that Prometheus adds outside, so the alert is known by those that it has inside.
     """
     held = [alert.labels for alert in fitting(seen, each.expected) if alert.labels.items() <= first.labels.items()]
-    return replace(each, expected=replace(each.expected, labels=held[0])) if held else each
+    own = {name: value for name, value in held[0].items() if name != "alertname"} if held else each.expected.labels
+    return replace(each, expected=replace(each.expected, labels=own))
 
 
 def await_firing(seen: Monitoring, each: Plan) -> None:

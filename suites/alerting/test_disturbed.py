@@ -11,6 +11,7 @@ from shakedown.causes import Scene, changed, pinned_autoscaler
 from shakedown.cluster import Cluster
 from shakedown.course import Expected, Monitoring, await_delivery, await_firing, await_over, plan
 from shakedown.observe.link import Unreachable
+from shakedown.observe.prometheus import NoData
 from shakedown.settings import Deadlines, Deployment
 from shakedown.wait import NotYet, eventually
 
@@ -40,11 +41,16 @@ def test_killed_prometheus_keeps_its_history_and_goes_on_judging(
     cluster.kubectl("delete", "pod", pod, f"--namespace={PLACE}", "--grace-period=0", "--force")
 
     def back() -> float:
-        if cluster.core.read_namespaced_pod(pod, PLACE).metadata.uid == uid:
-            raise NotYet("the old pod is still there")
+        there = {
+            item.metadata.uid for item in cluster.core.list_namespaced_pod(PLACE).items if item.metadata.name == pod
+        }
+        if not there - {uid}:
+            raise NotYet("there is no new pod yet")
         try:
+            if down := [target.pool for target in prometheus.targets() if not target.up]:
+                raise NotYet(f"{len(down)} targets are not scraped yet, the first {down[0]}")
             judged = [at for one in prometheus.points("ALERTS", 60) for at, _ in one.points if at > killed + 1]
-        except Unreachable as silent:
+        except (Unreachable, NoData) as silent:
             raise NotYet(str(silent)) from silent
         if not judged:
             raise NotYet("no rule has been evaluated since")

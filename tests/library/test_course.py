@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from shakedown.course import Course, Expected, Measured, Monitoring, Shared, plan
+from shakedown.course import Course, Expected, Measured, Monitoring, Shared, exactly, plan
 from shakedown.ledger import Ledger
 from shakedown.observe.alertmanager import Alertmanager, Delivery, Sink
-from shakedown.observe.prometheus import NoData, Prometheus, Rule, Target
+from shakedown.observe.prometheus import Alert, NoData, Prometheus, Rule, Target
 from shakedown.timing import BUSY_S, Stage
 from shakedown.verdict import Failed
 
@@ -98,3 +98,14 @@ def test_a_shared_answer_is_fetched_once_for_all_who_ask_at_once() -> None:
 
     shared = Shared(fetch)
     assert (shared(), shared()) == (1, 1)
+
+
+def test_what_is_followed_to_its_end_is_known_by_labels_that_its_expression_gives_too() -> None:
+    inside = {"alertname": "A", "pod": "x", "severity": "page"}
+    seen = monitoring(RULE)
+    seen.alerts.fetch = lambda: [Alert(inside, "firing", 1.0)]
+    first = replace(TOLD, labels={**inside, "prometheus": "outside"})
+    exact = exactly(seen, plan(seen, Expected("A"), promised=240), first)
+    assert exact.expected.fits({"pod": "x", **RULE.labels})
+    assert exact.expected.fits(first.labels)
+    assert not exact.expected.fits({"pod": "y", **RULE.labels})
