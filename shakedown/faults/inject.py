@@ -3,7 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
 from typing import Protocol
+
+from kubernetes.client import ApiException
+from urllib3.exceptions import HTTPError
 
 from shakedown.cluster import Cluster
 from shakedown.faults import timer
@@ -12,7 +17,7 @@ from shakedown.faults.journal import Entry, Journal
 from shakedown.faults.undo import AnyAct
 from shakedown.ledger import Ledger, now
 from shakedown.verdict import Failed, Inconclusive
-from shakedown.wait import eventually
+from shakedown.wait import NotYet, eventually
 
 
 class Fault(Protocol):
@@ -107,18 +112,19 @@ class Faults:
     going_on: dict[str, Radius] = field(default_factory=dict)
 
     @contextmanager
-    def inject(self, fault: Fault) -> Iterator[Injected]:
-        """The fault, proven, for as long as the block lasts; undone on the way out.
+    def inject(self, fault: Fault, seconds: float | None = None) -> Iterator[Injected]:
+        """The fault, proven, for as long as the block lasts (at most `seconds`, if given); undone on the way out.
 
         Raises Refused where it may not be, and Inconclusive where it never bit or its time limit ended it.
         """
         admit(self.cluster, self.limits, self.going_on.values(), fault.radius)
-        entry = self.journal.write(fault.name, fault.target, fault.undo, self.seconds)
+        limit = seconds or self.seconds
+        entry = self.journal.write(fault.name, fault.target, fault.undo, limit)
         self.going_on[entry.id] = fault.radius
         self.step(fault, "noted")
         try:
             timer.start(self.journal.file(entry))
-            self.step(fault, "limited", f"to {self.seconds:g} s")
+            self.step(fault, "limited", f"to {limit:g} s")
             yield self.begun(fault)
         finally:
             self.end(fault, entry)
@@ -129,7 +135,9 @@ class Faults:
         fault.inject()
         self.step(fault, "injected")
         try:
-            said = eventually(fault.prove, within=self.proof, awaited=f"{fault.name} of {fault.target} shows")
+            said = eventually(
+                partial(proof_of, fault), within=self.proof, awaited=f"{fault.name} of {fault.target} shows"
+            )
         except Failed as silent:
             raise Inconclusive(f"the fault never bit, so nothing can be judged: {silent}") from silent
         proven = self.step(fault, "proven", said)
@@ -142,8 +150,20 @@ class Faults:
         del self.going_on[entry.id]
         self.step(fault, "restored")
         if not ended_by_us:
-            raise Inconclusive(f"{fault.name} of {fault.target} lasted longer than its limit of {self.seconds:g} s")
+            raise Inconclusive(f"{fault.name} of {fault.target} lasted longer than its time limit allows")
 
     def step(self, fault: Fault, step: str, said: str = "") -> float:
         """Write a step down."""
         return self.ledger.record("fault", name=fault.name, target=fault.target, step=step, said=said).at
+
+
+def proof_of(fault: Fault) -> str:
+    """What shows that a fault bit; where it took the API server along, that is waited for."""
+    try:
+        return fault.prove()
+    except HTTPError as away:
+        raise NotYet(f"the API server is away: {type(away).__name__}") from away
+    except ApiException as away:
+        if away.status and away.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise
+        raise NotYet(f"the API server is away: {away.status} {away.reason}") from away

@@ -72,7 +72,7 @@ class Journal:
         """Note a fault that is about to begin, on disk before anything else; `seconds` is the longest it may last."""
         moment = time.time()
         entry = Entry(
-            id=f"{fault}-{uuid.uuid4().hex[:8]}",
+            id=uuid.uuid4().hex[:12],  # part of an annotation's name, which takes neither every sign nor any length
             fault=fault,
             target=target,
             namespace=self.namespace,

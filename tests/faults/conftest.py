@@ -1,6 +1,7 @@
 """A cluster that is nothing but an API server of a hundred lines, and a model store in a folder."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from shakedown.cluster import Cluster
 from shakedown.settings import Provider
 
 NAMESPACE = "model-serving"
+KEY = re.compile(r"([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")  # as the API server has it
 
 
 class Api(ThreadingHTTPServer):
@@ -67,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path.rpartition("/namespaces/")[2]
         if self.command == "PATCH" and name in self.server.spaces:
             kept = self.server.spaces[name]["annotations"]
+            if not all(KEY.fullmatch(key) for key in body["metadata"]["annotations"]):
+                return self.answer(422, {"message": "an annotation's name is not valid"})
             for key, value in body["metadata"]["annotations"].items():
                 kept.pop(key, None)
                 kept.update({key: value} if value is not None else {})

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from shakedown.cluster import Cluster
-from shakedown.faults.guard import Limits, Radius
-from shakedown.faults.inject import Faults
+from shakedown.faults.guard import Limits, Radius, Refused
+from shakedown.faults.inject import Faults, Together
 from shakedown.faults.journal import ANNOTATION, Entry, Journal, restore
-from shakedown.faults.undo import Delete, MoveBack, Patch, Remove, Run, perform
+from shakedown.faults.undo import AnyAct, Delete, MoveBack, Patch, Remove, Run, perform
 from shakedown.ledger import Ledger
 from shakedown.verdict import Inconclusive
 from shakedown.wait import NotYet
@@ -98,7 +98,8 @@ def test_nothing_outside_the_model_store_is_touched(cluster: Cluster) -> None:
 class Silent:
     """A fault that never bites."""
 
-    name, target, radius, undo = "silent", "ns/a", Radius(frozenset()), ()
+    name, target, radius = "silent", "ns/a", Radius(frozenset())
+    undo: tuple[AnyAct, ...] = ()
 
     def inject(self) -> None:
         """Do nothing."""
@@ -115,3 +116,32 @@ def test_a_fault_that_never_bites_lets_nothing_be_judged(journal: Journal, tmp_p
     assert not journal.left()
     steps = [event.fields["step"] for event in ledger.events() if event.kind == "fault"]
     assert steps == ["noted", "limited", "injected", "undoing", "restored"]
+
+
+class Noted(Silent):
+    """A fault that says what becomes of it."""
+
+    def __init__(self, name: str, said: list[str], pods: frozenset[str]) -> None:
+        self.name, self.said = name, said
+        self.radius = Radius(frozenset({NAMESPACE}), pods, 3)
+        self.undo = (Delete(path=f"/{name}"),)
+
+    def inject(self) -> None:
+        self.said.append(self.name)
+
+    def prove(self) -> str:
+        return f"{self.name} bit"
+
+
+def test_two_faults_at_once_are_one_that_hurts_what_both_do_and_is_undone_backwards(
+    journal: Journal, api: Api, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    both = Together((Noted("first", said, frozenset("a")), Noted("second", said, frozenset("b"))))
+    faults = Faults(journal.cluster, journal, Ledger(tmp_path / "ledger"), Limits(1, 0.67), seconds=60, proof=5)
+    with faults.inject(both) as bitten:
+        assert bitten.said == "first bit; second bit"
+    assert said == ["first", "second"]
+    assert [path for method, path, _ in api.asked if method == "DELETE"] == ["/second", "/first"]
+    with pytest.raises(Refused), Faults(**{**vars(faults), "limits": Limits(1, 0.5)}).inject(both):
+        pytest.fail("the block was entered")

@@ -1,0 +1,129 @@
+"""Disturbances in an order that nobody thought of: `--soak 10m --seed N`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from fixtures.faults import Arena, Course, Expected
+from fixtures.verdicts import Evidence
+from shakedown.cluster import Cluster
+from shakedown.faults.inject import Fault, Together
+from shakedown.faults.pods import ContainerKilled, PodDeleted, Victim
+from shakedown.faults.workloads import ProcessKilled, process_named, scaled_to_nothing
+from shakedown.ledger import now
+from shakedown.manifests import Stack
+from shakedown.pace import Pace
+from shakedown.recovery import Snapshot, rid_of, run_anew
+from shakedown.serving import pods, selector_of
+from shakedown.settings import Deployment
+from shakedown.soak import Turn, drawn, smallest
+from shakedown.verdict import Failed, Inconclusive
+
+pytestmark = [pytest.mark.test_bed, pytest.mark.timeout(7200)]
+RATES = (20.0, 50.0, 80.0)
+IN_FLIGHT = 5  # predictions that one server may have in hand when it dies
+MOST_TURNS = 500
+TRIES = 6  # to make a failing sequence shorter
+
+
+@dataclass(frozen=True)
+class Move:
+    """One disturbance of a soak: whom it takes, what must follow, and how many predictions it may cost."""
+
+    fault: Fault
+    victims: frozenset[str]
+    lacking: Callable[[Snapshot], str]
+    bound: int
+
+
+@dataclass(frozen=True)
+class Soak:
+    """Where the turns of a soak are taken."""
+
+    arena: Arena
+    cluster: Cluster
+    place: tuple[str, str]
+    within: float
+
+    def turn(self, turn: Turn) -> Course:
+        """Take one turn; each of its moves hits a server of its own. Raises Failed where a promise breaks."""
+        servers = pods(self.cluster, *self.place)
+        hit = [Victim(self.cluster, self.place[0], server, len(servers)) for server in servers]
+        moves = [self.move(name, victim) for name, victim in zip(turn.moves, hit, strict=False)]
+
+        def lacking(seen: Snapshot) -> str:
+            return "; ".join(filter(None, (move.lacking(seen) for move in moves)))
+
+        fault, victims = Together(tuple(move.fault for move in moves)), {v for move in moves for v in move.victims}
+        course = replace(self.arena, rate=turn.rate).run(fault, victims, Expected(lacking, self.within))
+        course.require_loss_below(sum(move.bound for move in moves))
+        return course
+
+    def move(self, name: str, victim: Victim) -> Move:
+        """The disturbance of that name."""
+        pod, count = victim.pod, victim.out_of
+        gone = rid_of([pod.name], count)
+        if name == "delete":
+            return Move(PodDeleted(victim), frozenset({pod.name}), gone, 0)
+        if name == "delete-at-once":
+            return Move(PodDeleted(victim, grace=0), frozenset({pod.name}), gone, IN_FLIGHT)
+        if name == "kill":
+            anew = run_anew(pod.name, pod.restarts, count)
+            return Move(ContainerKilled(victim, victim.processes()), frozenset({pod.name}), anew, IN_FLIGHT)
+        if name == "dns":
+            return Move(scaled_to_nothing(self.cluster, "kube-system", "coredns"), frozenset(), lambda _: "", 0)
+        node = next(node.name for node in self.cluster.nodes() if node.control_plane)
+        process = process_named(self.cluster, node, "kube-apiserver")[0]
+        return Move(ProcessKilled(self.cluster, node, "kube-apiserver", process), frozenset(), lambda _: "", 0)
+
+    def fails(self, turns: Sequence[Turn]) -> bool:
+        """Whether a promise breaks in this sequence too."""
+        try:
+            for turn in turns:
+                self.turn(turn)
+        except Failed:
+            return True
+        return False
+
+
+MOVES = ("delete", "delete-at-once", "kill", "dns", "api-server")
+
+
+def cut(bath: Soak, taken: Sequence[Turn]) -> str:
+    """The smallest part of a failing sequence that fails too, in words."""
+    return "; ".join(str(turn) for turn in smallest(taken, bath.fails, TRIES))
+
+
+def test_soak_keeps_every_promise(
+    arena: Arena,
+    cluster: Cluster,
+    stack: Stack,
+    deployment: Deployment,
+    pace: Pace,
+    soak: tuple[float, int],
+    evidence: Evidence,
+) -> None:
+    """Whatever comes at once and in whatever order: no wrong answer, bounded loss, and all is whole again in time."""
+    seconds, seed = soak
+    place = deployment.namespace, selector_of(stack.find("Deployment", deployment.workload))
+    bath = Soak(arena, cluster, place, pace.restarted)
+    taken, lost, sent, began = list[Turn](), 0, 0, now()
+    for turn in drawn(seed, MOVES, RATES, MOST_TURNS):
+        if now() - began > seconds:
+            break
+        taken.append(turn)
+        try:
+            course = bath.turn(turn)
+        except Failed as broken:
+            least = smallest(taken, bath.fails, TRIES)
+            told = "; ".join(str(each) for each in least)
+            raise Failed(
+                f"seed {seed}, turn {len(taken)} ({turn}): {broken}; the smallest that fails: {told}"
+            ) from broken
+        lost, sent = lost + course.traffic.failed, sent + course.traffic.sent
+    if not taken:
+        raise Inconclusive(f"--soak {seconds:g} left no time for a single turn")
+    evidence(
+        f"seed {seed}: {len(taken)} turns in {now() - began:.0f} s, {lost} of {sent} predictions failed, none wrong"
+    )
