@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from http import HTTPStatus
 from typing import Protocol
 
 from kubernetes.client import ApiException
@@ -158,12 +157,11 @@ class Faults:
 
 
 def proof_of(fault: Fault) -> str:
-    """What shows that a fault bit; where it took the API server along, that is waited for."""
+    """What shows that a fault bit; where it took the API server along, that is waited for.
+
+    One that starts again refuses even its administrator (403) until it has read its roles.
+    """
     try:
         return fault.prove()
-    except HTTPError as away:
-        raise NotYet(f"the API server is away: {type(away).__name__}") from away
-    except ApiException as away:
-        if away.status and away.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise
-        raise NotYet(f"the API server is away: {away.status} {away.reason}") from away
+    except (HTTPError, ApiException) as away:
+        raise NotYet(f"the API server says {type(away).__name__}: {str(away).strip()[:120]}") from away
