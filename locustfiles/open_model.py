@@ -80,6 +80,7 @@ class OpenModel:
             else:
                 self.under_way[number] = start + due
                 pool.spawn(self.one, number, start + due, send)
+        self.stopped.wait(max(0.0, start + self.order.shape.seconds - now()))  # its last gap is part of it
         pool.join(timeout=self.order.patience + 1)
         for scheduled in self.under_way.values():
             self.note(scheduled, scheduled, now() - scheduled, Answer(0, 0, right=False, said="no answer at the end"))
