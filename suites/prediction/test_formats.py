@@ -94,8 +94,14 @@ def test_output_filter_returns_only_what_was_asked_for(
 def test_a_number_that_is_none_spoils_no_other_answer(
     one: Endpoint, deployment: Deployment, oracle: Oracle, served: int, evidence: Evidence, number: float
 ) -> None:
-    """An image that holds NaN or Infinity is taken and answered; its neighbour in the same batch is answered right."""
+    """An image that holds NaN or Infinity is taken as it is; its neighbour in the same batch is answered right.
+
+    What the model makes of it is the machine's arithmetic: ReLU turns NaN into 0 with some vector instructions and
+    passes it on with others, in TensorFlow's own process too. It is never what 0 in its place gives.
+    """
     images = oracle.images[:2].copy()
+    images[1, 400] = 0
+    replaced = one.predict_rest(deployment.model, images)[1]
     images[1, 400] = number
     rest = one.predict_rest(deployment.model, images)
     grpc, _ = predict_grpc(one, deployment.model, images)
@@ -103,7 +109,7 @@ def test_a_number_that_is_none_spoils_no_other_answer(
     assert not wrong, wrong
     assert rest.shape == (2, 10)
     assert np.array_equal(rest, grpc, equal_nan=True)
-    assert not np.isnan(number) or np.isnan(rest[1]).all(), f"NaN in, {rest[1]} out: somebody made up an answer"
+    assert not np.allclose(rest[1], replaced, rtol=0, atol=oracle.tolerance), f"{number} was read as 0: {rest[1]}"
     evidence(f"{number}: its own row {rest[1][:2]}..., the other row right, REST = gRPC")
 
 
