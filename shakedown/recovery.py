@@ -42,7 +42,8 @@ class Film:
     """The snapshots of one workload so far, one for each change; `look` is for a watcher."""
 
     def __init__(self, cluster: Cluster, namespace: str, selector: str, service: str) -> None:
-        self.cluster, self.service, self.snapshots = cluster, service, list[Snapshot]()
+        self.cluster, self.namespace, self.service = cluster, namespace, service
+        self.snapshots = list[Snapshot]()
         self.pods = f"/api/v1/namespaces/{namespace}/pods?labelSelector={quote(selector)}"
         chosen = quote(f"kubernetes.io/service-name={service}")
         self.slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector={chosen}"
