@@ -1,6 +1,7 @@
 """The front door itself goes down, and opens again before long."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -105,6 +106,17 @@ def without_retries(template: dict[str, Any]) -> None:
     container["args"] = [each for each in container["args"] if not each.startswith(RETRIES)]
 
 
+@contextmanager
+def bare_gateway(arena: Arena, cluster: Cluster, within: float) -> Iterator[None]:
+    """A gateway without retries for as long as the block lasts; it is rolled out as before at its end."""
+    try:
+        with arena.faults.inject(rolled_out_with(cluster, PLACE, WORKLOAD, without_retries)):
+            await_rollout(cluster, PLACE, WORKLOAD, within)
+            yield
+    finally:
+        await_rollout(cluster, PLACE, WORKLOAD, within)
+
+
 @pytest.mark.test_bed
 @pytest.mark.conformance
 def test_retries_save_what_a_dead_server_costs_without_them(
@@ -114,10 +126,8 @@ def test_retries_save_what_a_dead_server_costs_without_them(
     fewest = sorted(servers, key=lambda pod: pod.restarts)
     first, second = (Victim(cluster, arena.film.namespace, pod, len(servers)) for pod in fewest[:2])
     saved = death(arena, cluster, first, pace.replaced)
-    with arena.faults.inject(rolled_out_with(cluster, PLACE, WORKLOAD, without_retries)):
-        await_rollout(cluster, PLACE, WORKLOAD, deadlines.rollout)
+    with bare_gateway(arena, cluster, deadlines.rollout):
         lost = death(arena, cluster, second, pace.replaced)
-    await_rollout(cluster, PLACE, WORKLOAD, deadlines.rollout)
     told = f"with retries: {saved}; without: {lost}"
     assert saved.again > 0, f"no request was tried again, so that retries saved nothing: {told}"
     assert saved.course.traffic.failed < lost.course.traffic.failed, told

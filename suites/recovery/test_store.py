@@ -70,10 +70,11 @@ def test_half_copied_version_is_served_by_nobody(
 
 @dataclass(frozen=True)
 class Import:
-    """An import that is run again while its store is full, and what the store's nodes then held."""
+    """An import that is run again while its store is full, and what the nodes then held where servers look."""
 
     job: JobRunAgain
     full: tuple[StoreFull, ...]
+    model: str
     held: dict[str, list[str]] = field(default_factory=dict)
 
     def refused(self, _: Snapshot) -> str:
@@ -81,7 +82,8 @@ class Import:
         if not self.job.status().get("failed"):
             return f"Job {self.job.target} has not failed: {self.job.status()}"
         for store in self.full:
-            self.held[store.node] = on_node(store.cluster, store.node, "find", store.path, "-type", "f").split()
+            served = ("-path", f"{store.path}/{self.model}/*", "-type", "f")
+            self.held[store.node] = on_node(store.cluster, store.node, "find", store.path, *served).split()
         return ""
 
     def complete(self, _: Snapshot) -> str:
@@ -95,7 +97,7 @@ def starved(cluster: Cluster, stack: Stack, deployment: Deployment, deadlines: D
     """The import Job, and no room on any node that may run it."""
     workers = [node.name for node in cluster.nodes() if not node.control_plane]
     job = JobRunAgain(cluster, stack.find("Job", "model-import"), deadlines.pods)
-    return Import(job, tuple(StoreFull(cluster, deployment.namespace, worker) for worker in workers))
+    return Import(job, tuple(StoreFull(cluster, deployment.namespace, worker) for worker in workers), deployment.model)
 
 
 @pytest.mark.conformance
