@@ -42,7 +42,8 @@ class Film:
     """The snapshots of one workload so far, one for each change; `look` is for a watcher."""
 
     def __init__(self, cluster: Cluster, namespace: str, selector: str, service: str) -> None:
-        self.cluster, self.service, self.snapshots = cluster, service, list[Snapshot]()
+        self.cluster, self.namespace, self.service = cluster, namespace, service
+        self.snapshots = list[Snapshot]()
         self.pods = f"/api/v1/namespaces/{namespace}/pods?labelSelector={quote(selector)}"
         chosen = quote(f"kubernetes.io/service-name={service}")
         self.slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector={chosen}"
@@ -78,7 +79,7 @@ class Stages:
 
     `noticed` is the first change of the victim that the API server tells of, `out` the moment from which the Service
     leads to it no more, `replaced` the first Ready pod (or run of the container) that was not there before, `whole`
-    the moment from which the Service leads to as many as before and they stay.
+    the moment from which the Service leads to as many as before and they stay: 0 where it never led to fewer.
     """
 
     noticed: float | None
@@ -88,7 +89,7 @@ class Stages:
 
     def __str__(self) -> str:
         names = {"noticed": self.noticed, "out of rotation": self.out, "replaced": self.replaced, "whole": self.whole}
-        return ", ".join(f"{name} {'never' if s is None else f'{s:.1f} s'}" for name, s in names.items())
+        return ", ".join(f"{name} {'not seen' if s is None else f'{s:.1f} s'}" for name, s in names.items())
 
 
 def stages(snapshots: Sequence[Snapshot], victims: frozenset[str], began: float) -> Stages:
@@ -98,7 +99,7 @@ def stages(snapshots: Sequence[Snapshot], victims: frozenset[str], began: float)
     before, after = snapshots[0], snapshots[1:]
     old = {(pod.uid, pod.run) for pod in before.pods}
     changed = [s for s in after if any(s.find(victim) != before.find(victim) for victim in victims)]
-    out = [s for s in after if not victims & s.serving]
+    out = [s for s in after if victims and not victims & s.serving]
     fresh = [s for s in after if any(pod.ready and (pod.uid, pod.run) not in old for pod in s.pods)]
     whole = whole_since(after, len(before.serving), began)
     return Stages(first(changed, began), first(out, began), first(fresh, began), whole)
@@ -110,8 +111,8 @@ def first(found: Sequence[Snapshot], began: float) -> float | None:
 
 
 def whole_since(after: Sequence[Snapshot], wanted: int, began: float) -> float | None:
-    """Seconds from which on the Service led to as many as before; None where it doesn't at the end."""
-    since = None
+    """Seconds from which on the Service led to as many as before, 0 for all along; None where it doesn't at the end."""
+    since: float | None = 0.0
     for snapshot in after:
         if len(snapshot.serving) < wanted:
             since = None

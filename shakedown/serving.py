@@ -101,10 +101,7 @@ class Endpoint:
         answer = self.get(METRICS_PATH)
         if answer.status_code != 200:
             raise Failed(f"{self.name}: {METRICS_PATH}: HTTP {answer.status_code}; see --monitoring_config_file")
-        samples = [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
-        names = (name, f"{name}_total")  # what the parser makes of a counter's name, as OpenMetrics has it
-        chosen = [s.value for s in samples if s.name in names and labels.items() <= s.labels.items()]
-        return float(sum(chosen))
+        return samples_sum(answer.text, name, **labels)
 
     def predict_rest(self, model: str, images: np.ndarray, *, version: int | None = None) -> np.ndarray:
         """Predictions over REST: [n, 784] float32 in 0..1 to [n, 10]. Raises Failed unless it answers 200."""
@@ -113,6 +110,13 @@ class Endpoint:
         if answer.status_code != 200:
             raise Failed(f"{self.name}: REST prediction: HTTP {answer.status_code}: {answer.text[:200]}")
         return np.asarray(answer.json()["predictions"], dtype=np.float32)
+
+
+def samples_sum(page: str, name: str, **labels: str) -> float:
+    """The sum of a metric's samples that carry these labels, on a page of metrics; 0 where there are none."""
+    samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    names = (name, f"{name}_total")  # what the parser makes of a counter's name, as OpenMetrics has it
+    return float(sum(s.value for s in samples if s.name in names and labels.items() <= s.labels.items()))
 
 
 @contextmanager

@@ -1,19 +1,33 @@
-"""Nodes that are drained, frozen, or switched off."""
+"""Nodes that are drained, frozen, cut off, or switched off."""
 
+import json
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from kubernetes.client import ApiException
 
 from shakedown.cluster import Cluster
-from shakedown.cluster.host import engine, state_of
+from shakedown.cluster.host import engine, on_node, state_of
 from shakedown.faults.guard import Radius
+from shakedown.faults.network import BITTEN, TABLE
 from shakedown.faults.pods import path_of
-from shakedown.faults.undo import AnyAct, Patch, Run, send
+from shakedown.faults.undo import AnyAct, DropNodeTable, Patch, Run, send
 from shakedown.serving import Pod
 from shakedown.wait import NotYet
 
 STOP_S = 2  # what a kind node gets to end in; its pods get no notice, as at a power cut
+# What leaves the node or comes to it, pods' packets too; inside it everything goes on, the kubelet's probes among it.
+CUT = r"""
+table inet {table} {{
+ counter bitten {{}}
+ chain in {{ type filter hook input priority -300; iifname eth0 counter name bitten drop; }}
+ chain out {{ type filter hook output priority -300; oifname eth0 counter name bitten drop; }}
+ chain through {{
+  type filter hook forward priority -300;
+  iifname eth0 counter name bitten drop; oifname eth0 counter name bitten drop;
+ }}
+}}
+"""
 
 
 @dataclass(frozen=True)
@@ -52,9 +66,12 @@ class NodeDrained:
 
     @property
     def radius(self) -> Radius:
-        """Evictions wait for each other, so that no more than the budget allows are hurt at once: one."""
+        """Evictions wait for each other, so that no more than the budget allows are hurt at once: one.
+
+        The node is closed to everybody's pods, which is for its owner to order.
+        """
         hurt = self.doomed.radius
-        return Radius(hurt.namespaces, frozenset(sorted(hurt.pods)[:1]), hurt.out_of)
+        return Radius(hurt.namespaces, frozenset(sorted(hurt.pods)[:1]), hurt.out_of, hurt.nodes)
 
     @property
     def undo(self) -> tuple[AnyAct, ...]:
@@ -202,6 +219,43 @@ class NodeStopped:
         if state != "exited":
             raise NotYet(f"its container is {state}")
         return missed(self.doomed, state)
+
+
+@dataclass(frozen=True)
+class NodePartitioned:
+    """A node's packets reach nobody, and nobody's reach it: everything on it runs on, and the others don't know."""
+
+    doomed: Doomed
+
+    name: str = "node-partitioned"
+
+    @property
+    def target(self) -> str:
+        """The node."""
+        return self.doomed.node
+
+    @property
+    def radius(self) -> Radius:
+        """What is on the node."""
+        return self.doomed.radius
+
+    @property
+    def undo(self) -> tuple[AnyAct, ...]:
+        """The filter's table is dropped whole."""
+        return (DropNodeTable(node=self.doomed.node, table=TABLE),)
+
+    def inject(self) -> None:
+        """Load it in one transaction."""
+        on_node(self.doomed.cluster, self.doomed.node, "nft", CUT.format(table=TABLE))
+
+    def prove(self) -> str:
+        """Its counter rises, and the control plane has missed the node."""
+        counters = ("nft", "--json", "list", "counters", "table", "inet", TABLE)
+        listed = json.loads(on_node(self.doomed.cluster, self.doomed.node, *counters))["nftables"]
+        packets = next(entry["counter"]["packets"] for entry in listed if "counter" in entry)
+        if packets < BITTEN:
+            raise NotYet(f"{packets} packets dropped so far")
+        return f"{missed(self.doomed, 'cut off')}, {packets} packets dropped so far"
 
 
 def missed(doomed: Doomed, state: str) -> str:

@@ -1,4 +1,4 @@
-"""The model store: files that are spoiled, versions that are bad, a store that a node loses."""
+"""The model store: files that are spoiled, versions that are bad, a store that a node loses or that is full."""
 
 import shutil
 from dataclasses import dataclass, field
@@ -9,6 +9,13 @@ from shakedown.cluster.host import on_node
 from shakedown.faults.guard import Radius
 from shakedown.faults.undo import AnyAct, MoveBack, Remove, Unmount, in_store
 from shakedown.wait import NotYet
+
+# tries to write so many bytes, says what came of it, and takes them out again
+OVERFILL = r"""
+file=$1/.overfill
+head -c "$2" /dev/zero 2>&1 > "$file" || true
+rm -f "$file"
+"""
 
 
 def aside_of(path: str) -> str:
@@ -150,3 +157,51 @@ class StoreLost:
         if listed := on_node(self.cluster, self.node, "ls", "-A", self.path).split():
             raise NotYet(f"{self.node} sees {listed} in {self.path}")
         return f"{self.node} sees nothing in {self.path}"
+
+
+@dataclass(frozen=True)
+class StoreFull:
+    """A node has a volume of memory in the store's place that has room for a part of a model only.
+
+    It is of the fault's own and small, so that the host's disk never fills up; it belongs to whom the store belongs.
+    Servers that run keep the store that they have mounted.
+    """
+
+    cluster: Cluster
+    namespace: str
+    node: str
+
+    name: str = "store-full"
+    path: str = "/models"
+    source: str = "shakedown-full"
+    room: int = 128 << 10
+
+    @property
+    def target(self) -> str:
+        """The node."""
+        return self.node
+
+    @property
+    def radius(self) -> Radius:
+        """No pod that is up."""
+        return Radius(frozenset({self.namespace}), nodes=frozenset({self.node}))
+
+    @property
+    def undo(self) -> tuple[AnyAct, ...]:
+        """The volume goes, and the store is seen again."""
+        return (Unmount(node=self.node, path=self.path, source=self.source),)
+
+    def inject(self) -> None:
+        """Mount it over the store."""
+        owner, group, mode = on_node(self.cluster, self.node, "stat", "-c", "%u %g %a", self.path).split()
+        options = f"size={self.room},uid={owner},gid={group},mode={mode}"
+        on_node(self.cluster, self.node, "mount", "-t", "tmpfs", "-o", options, self.source, self.path)
+
+    def prove(self) -> str:
+        """What is larger than its room doesn't go in."""
+        said = on_node(self.cluster, self.node, "sh", "-c", OVERFILL, "sh", self.path, str(2 * self.room))
+        if "No space left" not in said:
+            raise NotYet(
+                f"{self.node} writes {2 * self.room} bytes to {self.path}: {said.strip() or 'without an error'}"
+            )
+        return f"{self.node} has no room for {2 * self.room} bytes in {self.path}"

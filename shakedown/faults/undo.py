@@ -26,6 +26,10 @@ DROP = r"""
 [ -e "/run/netns/$1" ] || exit 0
 printf 'table inet %s\ndelete table inet %s\n' "$2" "$2" | ip netns exec "$1" nft -f -
 """
+# twice declared is once declared, so that there always is one to delete
+DROP_HERE = r"""
+printf 'table inet %s\ndelete table inet %s\n' "$1" "$1" | nft -f -
+"""
 UNSHAPE = r"""
 [ -e "/run/netns/$1" ] || exit 0
 tc -n "$1" qdisc show dev eth0 | grep -q tbf || exit 0
@@ -81,6 +85,14 @@ class DropTable(Act):
     table: str
 
 
+class DropNodeTable(Act):
+    """Delete a packet filter's table of a node itself, where it is still there."""
+
+    kind: Literal["drop-node-table"] = "drop-node-table"
+    node: str
+    table: str
+
+
 class Unshape(Act):
     """Take the traffic shaping off a pod's side of its network device."""
 
@@ -114,7 +126,8 @@ class Remove(Act):
 
 
 AnyAct = Annotated[
-    Patch | Delete | Run | Continue | DropTable | Unshape | Unmount | MoveBack | Remove, Field(discriminator="kind")
+    Patch | Delete | Run | Continue | DropTable | DropNodeTable | Unshape | Unmount | MoveBack | Remove,
+    Field(discriminator="kind"),
 ]
 
 
@@ -156,6 +169,8 @@ def on_running_node(cluster: Cluster, act: Act) -> None:
             command = ("bash", "-c", SIGNAL, "bash", "CONT", *processes)
         case DropTable(node=node, netns=netns, table=table):
             command = ("sh", "-c", DROP, "sh", netns, table)
+        case DropNodeTable(node=node, table=table):
+            command = ("sh", "-c", DROP_HERE, "sh", table)
         case Unshape(node=node, netns=netns):
             command = ("sh", "-c", UNSHAPE, "sh", netns)
         case Unmount(node=node, path=path, source=source):

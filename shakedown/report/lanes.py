@@ -15,6 +15,7 @@ LANE = 34  # px: a line of words above a bar
 BAR_TOP, BAR = 19, 10
 SHORT_S = 0.05  # a promise asked for shorter than this is too narrow to be seen; of many cases only the long ones are
 MOST_LANES = 24
+STAGES = {"noticed": "noticed", "out": "out of rotation", "replaced": "replaced", "whole": "whole again"}
 STATES = {
     Outcome.PASSED: "state-proven",
     Outcome.FAILED: "state-failed",
@@ -95,6 +96,17 @@ def proofs(story: Story) -> list[tuple[str, float, str]]:
         (fault_lane(event), event.at, f"proven: {event.fields.get('said') or ''}")
         for event in story.of("fault")
         if event.fields["step"] == "proven"
+    ]
+
+
+def recovered(story: Story) -> list[tuple[str, float, str]]:
+    """The moments at which recoveries came to their stages: (lane, when, words)."""
+    told = [event for event in story.of("fault") if event.fields["step"] == "recovered"]
+    return [
+        (fault_lane(event), event.fields["began"] + after, f"{STAGES[stage]} after {after:.1f} s")
+        for event in told
+        for stage in STAGES
+        if (after := event.fields.get(stage)) is not None and "began" in event.fields
     ]
 
 

@@ -12,6 +12,7 @@ from shakedown.report import accounts, bundle, claims, evidence, mutation
 from shakedown.report.bundle import Verdict
 from shakedown.report.claims import case_name
 from shakedown.report.compare import compare, previous
+from shakedown.report.recoveries import recoveries
 from shakedown.report.story import Story, read
 from shakedown.report.summary import WORD, totals
 from shakedown.report.timeline import clock, timeline
@@ -68,6 +69,7 @@ def render(folder: Path) -> str:
         comparison=compare(before, verdict) if before else None,
         matrices=mutation.matrices(folder.parent),
         flows=accounts.flows(story),
+        recoveries=recoveries(story, folder.parent / before.run / "ledger.jsonl" if before else None),
         stages=accounts.bars(verdict.stages),
         slowest=accounts.slowest([claim for suite in suites for claim in suite.claims]),
         Outcome=Outcome,

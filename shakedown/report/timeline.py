@@ -41,7 +41,7 @@ def timeline(story: Story, outcomes: Mapping[str, Outcome]) -> Timeline:
     alerts, delivered = lanes.alerts(story)
     tracks = {
         "promises": lanes.track("Promises", "when each suite was asked", story, promises),
-        "faults": lanes.track("Faults", FAULTS, story, faults, lanes.proofs(story)),
+        "faults": lanes.track("Faults", FAULTS, story, faults, [*lanes.proofs(story), *lanes.recovered(story)]),
         "marks": lanes.marks(story),
         "requests": plots.rate(story, bins),
         "failed or wrong requests": plots.trouble(story, bins),

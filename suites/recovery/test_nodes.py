@@ -5,7 +5,7 @@ import pytest
 from fixtures.faults import Arena, Expected
 from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
-from shakedown.faults.nodes import Doomed, NodeDrained, NodeFrozen, NodeStopped, PodsEvicted
+from shakedown.faults.nodes import Doomed, NodeDrained, NodeFrozen, NodePartitioned, NodeStopped, PodsEvicted
 from shakedown.pace import CONTROL_S, Pace
 from shakedown.recovery import made_up_for, rid_of
 from shakedown.serving import Pod
@@ -14,6 +14,7 @@ from shakedown.settings import Deployment
 GRANTED, REFUSED = 201, 429
 
 
+@pytest.mark.test_bed
 @pytest.mark.usefixtures("spread_again")
 def test_drained_node_gives_up_its_servers_without_a_failed_or_wrong_prediction(
     arena: Arena, doomed: Doomed, pace: Pace, evidence: Evidence
@@ -67,6 +68,20 @@ def test_servers_of_a_stopped_node_are_made_up_for_on_others(
     names = {pod.name for pod in doomed.pods}
     meanwhile = Expected(made_up_for(names, doomed.out_of), pace.moved)
     course = arena.run(NodeStopped(doomed), names, meanwhile, Expected(rid_of(names, doomed.out_of), pace.drained))
+    course.require_loss_below(lost_node_bound(arena, doomed, pace))
+    evidence(course.told())
+
+
+@pytest.mark.test_bed
+@pytest.mark.conformance
+@pytest.mark.usefixtures("spread_again")
+def test_servers_of_a_node_that_is_cut_off_are_made_up_for_on_others(
+    arena: Arena, doomed: Doomed, pace: Pace, evidence: Evidence
+) -> None:
+    """Servers that run on where nobody reaches them are made up for elsewhere, and gone once the node is back."""
+    names = {pod.name for pod in doomed.pods}
+    meanwhile = Expected(made_up_for(names, doomed.out_of), pace.moved)
+    course = arena.run(NodePartitioned(doomed), names, meanwhile, Expected(rid_of(names, doomed.out_of), pace.drained))
     course.require_loss_below(lost_node_bound(arena, doomed, pace))
     evidence(course.told())
 

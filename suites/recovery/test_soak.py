@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,9 @@ from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
 from shakedown.faults.inject import Fault, Together
 from shakedown.faults.pods import ContainerKilled, PodDeleted, Victim
-from shakedown.faults.workloads import ProcessKilled, process_named, scaled_to_nothing
+from shakedown.faults.workloads import ProcessKilled, deployment_path, process_named, rolled_out_with, scaled_to_nothing
 from shakedown.ledger import now
-from shakedown.manifests import Stack
+from shakedown.manifests import Stack, lateness_of_rollout
 from shakedown.pace import Pace
 from shakedown.recovery import Snapshot, rid_of, run_anew
 from shakedown.serving import pods, selector_of
@@ -21,6 +22,7 @@ from shakedown.soak import Turn, drawn, smallest
 from shakedown.verdict import Failed, Inconclusive
 
 pytestmark = [pytest.mark.test_bed, pytest.mark.timeout(7200)]
+MOVES = ("delete", "delete-at-once", "kill", "dns", "api-server", "roll-out")
 RATES = (20.0, 50.0, 80.0)
 IN_FLIGHT = 5  # predictions that one server may have in hand when it dies
 MOST_TURNS = 500
@@ -37,6 +39,11 @@ class Move:
     bound: int
 
 
+def marked(template: dict[str, Any]) -> None:
+    """Another revision of the same thing."""
+    template["metadata"].setdefault("annotations", {})["shakedown.dev/revision"] = "soaked"
+
+
 @dataclass(frozen=True)
 class Soak:
     """Where the turns of a soak are taken."""
@@ -44,6 +51,7 @@ class Soak:
     arena: Arena
     cluster: Cluster
     place: tuple[str, str]
+    workload: str
     within: float
 
     def turn(self, turn: Turn) -> Course:
@@ -70,12 +78,29 @@ class Soak:
             return Move(PodDeleted(victim, grace=0), frozenset({pod.name}), gone, IN_FLIGHT)
         if name == "kill":
             anew = run_anew(pod.name, pod.restarts, count)
-            return Move(ContainerKilled(victim, victim.processes()), frozenset({pod.name}), anew, IN_FLIGHT)
+
+            def ended(seen: Snapshot) -> str:
+                """It runs anew, unless a roll-out has taken it altogether."""
+                return anew(seen) and gone(seen)
+
+            return Move(ContainerKilled(victim, victim.processes()), frozenset({pod.name}), ended, IN_FLIGHT)
+        if name == "roll-out":
+            return Move(self.roll_out(), frozenset(), self.rolled_out, 0)
         if name == "dns":
             return Move(scaled_to_nothing(self.cluster, "kube-system", "coredns"), frozenset(), lambda _: "", 0)
         node = next(node.name for node in self.cluster.nodes() if node.control_plane)
         process = process_named(self.cluster, node, "kube-apiserver")[0]
         return Move(ProcessKilled(self.cluster, node, "kube-apiserver", process), frozenset(), lambda _: "", 0)
+
+    def roll_out(self) -> Fault:
+        """Another revision of the same servers, which the undoing takes back."""
+        return rolled_out_with(self.cluster, self.place[0], self.workload, marked)
+
+    def rolled_out(self, _: Snapshot) -> str:
+        """The Deployment's latest template is out, and nothing of an older one is left."""
+        return lateness_of_rollout(
+            "Deployment", self.workload, self.cluster.get(deployment_path(self.place[0], self.workload))
+        )
 
     def fails(self, turns: Sequence[Turn]) -> bool:
         """Whether a promise breaks in this sequence too."""
@@ -85,14 +110,6 @@ class Soak:
         except Failed:
             return True
         return False
-
-
-MOVES = ("delete", "delete-at-once", "kill", "dns", "api-server")
-
-
-def cut(bath: Soak, taken: Sequence[Turn]) -> str:
-    """The smallest part of a failing sequence that fails too, in words."""
-    return "; ".join(str(turn) for turn in smallest(taken, bath.fails, TRIES))
 
 
 def test_soak_keeps_every_promise(
@@ -107,7 +124,8 @@ def test_soak_keeps_every_promise(
     """Whatever comes at once and in whatever order: no wrong answer, bounded loss, and all is whole again in time."""
     seconds, seed = soak
     place = deployment.namespace, selector_of(stack.find("Deployment", deployment.workload))
-    bath = Soak(arena, cluster, place, pace.restarted)
+    within = max(pace.restarted, len(pods(cluster, *place)) * pace.drained)  # a roll-out goes server by server
+    bath = Soak(arena, cluster, place, deployment.workload, within)
     taken, lost, sent, began = list[Turn](), 0, 0, now()
     for turn in drawn(seed, MOVES, RATES, MOST_TURNS):
         if now() - began > seconds:
@@ -116,8 +134,7 @@ def test_soak_keeps_every_promise(
         try:
             course = bath.turn(turn)
         except Failed as broken:
-            least = smallest(taken, bath.fails, TRIES)
-            told = "; ".join(str(each) for each in least)
+            told = "; ".join(str(each) for each in smallest(taken, bath.fails, TRIES))
             raise Failed(
                 f"seed {seed}, turn {len(taken)} ({turn}): {broken}; the smallest that fails: {told}"
             ) from broken

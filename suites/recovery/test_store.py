@@ -1,20 +1,26 @@
 """The model store fails: who serves goes on serving, who starts anew waits, and nobody answers wrongly."""
 
+from dataclasses import dataclass, field
+
 import pytest
 
 from fixtures.faults import Arena, Expected
 from fixtures.verdicts import Evidence
 from models.build import bundle
 from shakedown.cluster import Cluster
+from shakedown.cluster.host import on_node
 from shakedown.faults.inject import Together
+from shakedown.faults.jobs import JobRunAgain
 from shakedown.faults.pods import PodDeleted, Victim
-from shakedown.faults.store import FileCutShort, StoreLost, VersionPushed
+from shakedown.faults.store import FileCutShort, StoreFull, StoreLost, VersionPushed
+from shakedown.manifests import Stack
 from shakedown.pace import Pace
-from shakedown.recovery import rid_of, whole
-from shakedown.settings import Deployment
+from shakedown.recovery import Snapshot, replaced_pods, rid_of, whole
+from shakedown.settings import Deadlines, Deployment
 
 pytestmark = pytest.mark.test_bed
 LASTS_S = 15.0  # longer than a server takes to start from a good store
+TRIED_AGAIN_S = 30.0  # after a Job's first failure its controller waits 10 s, after its second 20 s
 
 
 def test_server_that_starts_on_a_spoiled_model_waits_and_the_others_serve_on(
@@ -60,3 +66,51 @@ def test_half_copied_version_is_served_by_nobody(
     course = arena.run(fault, set(), there, lasting=LASTS_S)
     course.require_no_loss()
     evidence(course.told())
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import that is run again while its store is full, and what the nodes then held where servers look."""
+
+    job: JobRunAgain
+    full: tuple[StoreFull, ...]
+    model: str
+    held: dict[str, list[str]] = field(default_factory=dict)
+
+    def refused(self, _: Snapshot) -> str:
+        """An attempt has failed; what the nodes hold then is kept."""
+        if not self.job.status().get("failed"):
+            return f"Job {self.job.target} has not failed: {self.job.status()}"
+        for store in self.full:
+            served = ("-path", f"{store.path}/{self.model}/*", "-type", "f")
+            self.held[store.node] = on_node(store.cluster, store.node, "find", store.path, *served).split()
+        return ""
+
+    def complete(self, _: Snapshot) -> str:
+        """An attempt has ended well."""
+        status = self.job.status()
+        return "" if status.get("succeeded") else f"Job {self.job.target} is not complete: {status}"
+
+
+@pytest.fixture
+def starved(cluster: Cluster, stack: Stack, deployment: Deployment, deadlines: Deadlines) -> Import:
+    """The import Job, and no room on any node that may run it."""
+    workers = [node.name for node in cluster.nodes() if not node.control_plane]
+    job = JobRunAgain(cluster, stack.find("Job", "model-import"), deadlines.pods)
+    return Import(job, tuple(StoreFull(cluster, deployment.namespace, worker) for worker in workers), deployment.model)
+
+
+@pytest.mark.conformance
+def test_import_into_a_full_store_puts_nothing_before_the_servers_and_is_made_good(
+    arena: Arena, starved: Import, pace: Pace, evidence: Evidence
+) -> None:
+    """A version that doesn't fit is not seen in the store, nor half of it; with room again the import ends well."""
+    full = Together((*starved.full, starved.job))
+    again = Expected(starved.complete, TRIED_AGAIN_S + pace.replaced)
+    course = arena.run(full, set(), Expected(starved.refused, pace.replaced), again)
+    said, left = starved.job.said(), [file for files in starved.held.values() for file in files]
+    assert "No space left" in said, f"the import failed for another reason: {said.strip()[:500]}"
+    assert not left, f"{left} are left where servers look: copy beside the store's folder and rename"
+    assert replaced_pods(course.before, course.last) == (set(), set())
+    course.require_no_loss()
+    evidence(f"{course.told()}; {said.strip().splitlines()[0]}")

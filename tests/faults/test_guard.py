@@ -4,6 +4,8 @@ import pytest
 
 from shakedown.cluster import Cluster
 from shakedown.faults.guard import Limits, Radius, Refused, admit
+from shakedown.faults.inject import Fault
+from shakedown.faults.nodes import Doomed, NodeDrained, NodeFrozen, NodePartitioned, NodeStopped
 from tests.faults.conftest import NAMESPACE, Api
 
 LIMITS = Limits(namespaces=2, share=0.67)
@@ -42,3 +44,12 @@ def test_a_cluster_of_somebody_else_must_have_opted_in_and_keeps_its_nodes(forei
         admit(foreign, LIMITS, [], radius("a", nodes=("worker",)))
     with pytest.raises(Refused, match="namespace kube-system of test"):
         admit(foreign, LIMITS, [], radius(namespaces=("kube-system",)))
+
+
+def test_no_fault_of_a_node_is_admitted_to_a_cluster_of_somebody_else(foreign: Cluster, api: Api) -> None:
+    api.spaces[NAMESPACE]["labels"] = {"shakedown.dev/opt-in": "true"}
+    doomed = Doomed(foreign, NAMESPACE, "worker", (), 3)
+    faults: list[Fault] = [NodeDrained(doomed, []), NodeFrozen(doomed), NodePartitioned(doomed), NodeStopped(doomed)]
+    for fault in faults:
+        with pytest.raises(Refused, match="its nodes are let be"):
+            admit(foreign, LIMITS, [], fault.radius)

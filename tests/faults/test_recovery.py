@@ -58,6 +58,12 @@ def test_a_stage_that_never_came_is_none_and_a_relapse_counts_from_its_end() -> 
     assert rounded(stages(relapsed, frozenset("a"), 10.0))[3] == 15.0
 
 
+def test_a_service_that_never_led_to_fewer_was_whole_all_along_and_nobody_went_out_of_rotation() -> None:
+    surged = [DELETED[0], snapshot(12.0, "a b c d", A, B, C, pod("d"))]
+    assert rounded(stages(surged, frozenset(), 10.0)) == [None, None, 2.0, 0.0]
+    assert rounded(stages(surged[:1], frozenset("a"), 10.0)) == [None, None, None, 0.0]
+
+
 def test_stages_of_what_was_never_looked_at_are_an_error() -> None:
     with pytest.raises(ValueError, match="never looked at"):
         stages([], frozenset("a"), 10.0)

@@ -59,6 +59,9 @@ def events(requests: int = 400) -> list[dict[str, Any]]:
         tell(at, "request", seconds=0.01, code=code, version=2 + (at > 60), right=at < 100, said="", protocol="rest")
     for step, at in (("injected", 20), ("proven", 22), ("restored", 60)):
         tell(at, "fault", name="stop_node", target="worker2", step=step, said=step)
+    stages = {"noticed": 2.5, "out": 2.5, "replaced": 31.0, "whole": 35.0}
+    cost = {"sent": 3200, "lost": 37, "wrong": 0}
+    tell(61, "fault", name="stop_node", target="worker2", step="recovered", said="", began=START + 20, **stages, **cost)
     for at, ready in ((0, 3), (21, 2), (55, 3)):
         tell(at, "pods", wanted=3, ready=ready, by_version={"2": ready})
     for state, at in (("pending", 25), ("firing", 35), ("delivered", 38), ("resolved", 70)):

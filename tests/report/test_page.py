@@ -9,6 +9,7 @@ import pytest
 
 from shakedown.report import page
 from shakedown.report.lanes import faults
+from shakedown.report.recoveries import recoveries
 from shakedown.report.series import binned
 from shakedown.report.story import read
 from shakedown.verdict import Outcome
@@ -49,6 +50,28 @@ def test_page_stands_alone_and_each_of_its_links_leads_somewhere(folder: Path) -
     assert len(found.ids) == len(set(found.ids))
     assert found.links
     assert {link.removeprefix("#") for link in found.links} <= set(found.ids), "a link out of the file"
+
+
+def test_recoveries_stand_beside_those_of_the_run_before(tmp_path: Path) -> None:
+    lay(tmp_path, "20261122-000000-1")
+    folder = lay(tmp_path)
+    faster = [{**e, "whole": 30.0, "lost": 1} if e.get("step") == "recovered" else e for e in events()]
+    write_ledger(folder, faster)
+    text = page.render(folder)
+    assert "<td>30.0 <small>35.0</small></td>" in text
+    assert "<td>1 of 3,200 <small>37 of 3,200</small></td>" in text
+    assert "whole again after 30.0 s" in text, "it is not on the timeline"
+
+
+def test_recoveries_of_one_kind_are_one_row_and_a_stage_that_was_not_needed_is_a_dash(folder: Path) -> None:
+    told = events()
+    last = next(event for event in told if event.get("step") == "recovered")
+    write_ledger(folder, [*told, {**last, "at": last["at"] + 1, "whole": 45.0, "replaced": None}])
+    first, *others = recoveries(read(folder / "ledger.jsonl"), folder / "nowhere")
+    assert (first.times, first.lost, first.before, others) == (2, 74, None, [])
+    assert first.seconds == {"noticed": 2.5, "out": 2.5, "replaced": 31.0, "whole": 40.0}
+    write_ledger(folder, [{**e, "replaced": None} if e.get("step") == "recovered" else e for e in told])
+    assert "<td>-</td>" in page.render(folder)
 
 
 def test_verdict_reason_and_diagnostics_of_a_failure_are_on_the_page(folder: Path) -> None:
