@@ -91,7 +91,8 @@ class NodeDrained:
         left = [pod for pod in self.doomed.pods if self.still_there(pod)]
         if left:
             raise NotYet(f"{', '.join(pod.name for pod in left)} not evicted yet; answers so far {self.answers}")
-        return f"{len(self.doomed.pods)} pods evicted from {self.doomed.node}, answers {self.answers}"
+        refused = self.answers.count(HTTPStatus.TOO_MANY_REQUESTS)
+        return f"{len(self.doomed.pods)} pods evicted from {self.doomed.node}; the budget refused {refused} times first"
 
     def still_there(self, pod: Pod) -> bool:
         """Whether a pod has not been marked for deletion yet."""
@@ -117,7 +118,7 @@ def evict(cluster: Cluster, namespace: str, pod: Pod) -> int:
     except ApiException as refused:
         if refused.status != HTTPStatus.TOO_MANY_REQUESTS:
             raise
-        return HTTPStatus.TOO_MANY_REQUESTS
+        return HTTPStatus.TOO_MANY_REQUESTS.value
 
 
 @dataclass(frozen=True)
