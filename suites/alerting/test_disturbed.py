@@ -1,5 +1,6 @@
 """What watches is disturbed itself: history and alerts outlive the pods of Prometheus and Alertmanager."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from shakedown.wait import NotYet, eventually
 pytestmark = pytest.mark.test_bed  # monitoring is taken away for a while
 PLACE = "monitoring"
 OPERATED = f"/apis/monitoring.coreos.com/v1/namespaces/{PLACE}/alertmanagers/main"
+HISTORY_S = 30  # of samples that must outlive the pod
 REPLICAS = f"/apis/apps/v1/namespaces/{PLACE}/statefulsets/alertmanager-main"
 
 
@@ -35,7 +37,8 @@ def test_killed_prometheus_keeps_its_history_and_goes_on_judging(
 ) -> None:
     """Prometheus comes back on the same claim, with what it knew before, and its rules are evaluated again."""
     pod, prometheus = "prometheus-main-0", monitoring.prometheus
-    before, kept = prometheus.points("up", 30), claims(cluster, pod)
+    asked = time.time()
+    before, kept = prometheus.points("up", HISTORY_S), claims(cluster, pod)
     uid = cluster.core.read_namespaced_pod(pod, PLACE).metadata.uid
     killed = time.time()
     cluster.kubectl("delete", "pod", pod, f"--namespace={PLACE}", "--grace-period=0", "--force")
@@ -59,7 +62,8 @@ def test_killed_prometheus_keeps_its_history_and_goes_on_judging(
     resumed = eventually(back, within=deadlines.stack, awaited="a new Prometheus evaluates rules")
     assert quiet
     assert claims(cluster, pod) == kept
-    after = {point for one in prometheus.points("up", int(time.time() - killed) + 30) for point in one.points}
+    reach = HISTORY_S + math.ceil(time.time() - asked) + 1  # to before the oldest sample of then: none may seem lost
+    after = {point for one in prometheus.points("up", reach) for point in one.points}
     lost = [point for one in before for point in one.points if point not in after]
     assert not lost, f"{len(lost)} samples from before the kill are gone"
     evidence(f"judging again {resumed - killed:.1f} s after the kill, claim {', '.join(kept)} and every sample kept")
