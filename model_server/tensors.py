@@ -1,5 +1,6 @@
 """TensorProtos to arrays and back, in the typed fields that the server answers with."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from model_server.status import StatusError, invalid
 Array = NDArray[Any]
 
 NUMPY_MAX_RANK = 64
+NUMPY_MAX_BYTES = np.iinfo(np.intp).max  # of an array's dimensions but for those of size 0, empty as it may be
 # A few bytes of a request may name a tensor of any size, with its one value repeated: more than this is refused.
 MAX_EXPANDED_BYTES = 256 * 2**20
 
@@ -68,9 +70,9 @@ def to_array(alias: str, proto: tensor_pb2.TensorProto) -> Array:
     if any(size < 0 for size in shape):
         raise failure
     kind, field_name = KINDS[proto.dtype]
-    count = 1
-    for size in shape:
-        count *= size
+    if math.prod(size for size in shape if size) * np.dtype(kind).itemsize > NUMPY_MAX_BYTES:
+        raise failure
+    count = math.prod(shape)
     if proto.tensor_content and kind is not np.object_:
         return from_content(proto.tensor_content, np.dtype(kind), shape, count, failure)
     values = getattr(proto, field_name)
