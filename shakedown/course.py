@@ -11,7 +11,7 @@ from shakedown.ledger import Ledger
 from shakedown.observe.alertmanager import Alertmanager, Delivery, Sink
 from shakedown.observe.link import Unreachable
 from shakedown.observe.prometheus import Alert, Labels, Prometheus, Rule
-from shakedown.timing import Pace, Stage, grouping_of, lookback, stages
+from shakedown.timing import BUSY_S, Pace, Stage, grouping_of, lookback, stages
 from shakedown.verdict import Failed
 from shakedown.wait import NotYet, eventually
 
@@ -281,16 +281,32 @@ def measure(
     if not true or not fired or not pending:
         raise Failed(f"{each.rule.name} fired, but Prometheus holds no sample of it")
     clear, ended = max(true) + 1, max(fired) + each.rule.interval
+    fires = min(fired)
+    pends = unbroken(pending, fires, each.rule.interval + BUSY_S)
+    seen_at = unbroken(true, pends, 2 * AGE_S)
     taken = {
-        "seen": min(true) - caused,
-        "evaluated": min(pending) - min(true),
-        "fired": min(fired) - min(pending),
-        "delivered": first.at - min(fired),
+        "seen": seen_at - caused,
+        "evaluated": pends - seen_at,
+        "fired": fires - pends,
+        "delivered": first.at - fires,
         "cleared": clear - gone,
         "ended": ended - clear,
         "told": last.at - ended,
     }
     return tuple(Measured(stage, max(0.0, taken[stage.name])) for stage in each.stages)
+
+
+def unbroken(moments: Sequence[float], until: float, gap: float) -> float:
+    """Since when something held that held at `until`: the first of the moments that follow each other without a gap.
+
+    A window that fills may pass its threshold for a moment, fall below it and pass it again: only the last counts.
+    """
+    since = until
+    for at in sorted((at for at in moments if at <= until), reverse=True):
+        if since - at > gap:
+            break
+        since = at
+    return since
 
 
 def states(seen: Monitoring, each: Plan, state: str, window: float, since: float) -> list[float]:

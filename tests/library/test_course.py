@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from shakedown.course import Course, Expected, Measured, Monitoring, Shared, exactly, plan
+from shakedown.course import Course, Expected, Measured, Monitoring, Shared, exactly, plan, unbroken
 from shakedown.ledger import Ledger
 from shakedown.observe.alertmanager import Alertmanager, Delivery, Sink
 from shakedown.observe.prometheus import Alert, NoData, Prometheus, Rule, Target
@@ -109,3 +109,9 @@ def test_what_is_followed_to_its_end_is_known_by_labels_that_its_expression_give
     assert exact.expected.fits({"pod": "x", **RULE.labels})
     assert exact.expected.fits(first.labels)
     assert not exact.expected.fits({"pod": "y", **RULE.labels})
+
+
+def test_a_condition_holds_since_its_last_gap() -> None:
+    assert unbroken([1, 2, 3], until=3.4, gap=2) == 1
+    assert unbroken([1, 2, 20, 21, 30], until=22, gap=2) == 20, "true for a moment long before is not what fired"
+    assert unbroken([], until=7, gap=2) == 7
