@@ -150,15 +150,15 @@ def await_up(cluster: Cluster, objects: Sequence[Manifest], within: float) -> No
         found = [trouble for namespace in namespaces for trouble in troubles(cluster, namespace)]
         hopeless = [trouble.text for trouble in found if trouble.hopeless]
         if hopeless:
-            raise Failed(f"{late[0]}: {hopeless[0]}")
+            raise Failed(f"{hopeless[0]}; {late[0]}")
         reasons = [trouble.text for trouble in found[:2]]
         raise NotYet("; ".join([*late[:3], *reasons]))
 
     try:
         eventually(up, within=within)
     except Failed as error:
-        said = [words for namespace in namespaces if (words := last_words(cluster, namespace))]
-        raise Failed("; ".join([str(error), *said])) from error
+        words = last_words(cluster, namespaces)
+        raise Failed("; ".join(filter(None, [str(error), words]))) from error
 
 
 def lateness(cluster: Cluster, item: Manifest) -> str:

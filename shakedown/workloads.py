@@ -1,6 +1,6 @@
 """How the pods of a namespace are doing, in words that name the object, the reason, and what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -44,9 +44,7 @@ def troubles_of(pod: Any) -> Iterator[Trouble]:  # noqa: ANN401 - the client shi
     if pod.status.phase == "Succeeded" or (ready and ready.status == "True"):
         return
     if pod.status.phase == "Failed":
-        yield Trouble(
-            name, f"pod {name} failed: {pod.status.reason or ''} {pod.status.message or ''}".strip(), hopeless=True
-        )
+        yield Trouble(name, f"{owner_of(pod)}pod {name} failed: {reason_of_failure(pod)}", hopeless=True)
     elif scheduled and scheduled.status == "False":
         yield Trouble(name, f"pod {name} can't be scheduled: {scheduled.message}", hopeless=False)
     statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
@@ -54,6 +52,20 @@ def troubles_of(pod: Any) -> Iterator[Trouble]:  # noqa: ANN401 - the client shi
     yield from found
     if not statuses and not (scheduled and scheduled.status == "False"):
         yield Trouble(name, f"pod {name} is being started on {pod.spec.node_name}", hopeless=False)
+
+
+def owner_of(pod: Any) -> str:  # noqa: ANN401 - the client ships no types
+    """What made a pod, in words that go before its name."""
+    owners = pod.metadata.owner_references or []
+    return f"{owners[0].kind} {owners[0].name} failed: " if owners and owners[0].kind == "Job" else ""
+
+
+def reason_of_failure(pod: Any) -> str:  # noqa: ANN401 - the client ships no types
+    """Why a pod ended in failure: what its kubelet says, else how its containers ended."""
+    if said := " ".join(filter(None, [pod.status.reason, pod.status.message])):
+        return said
+    ended = [(s.name, s.state.terminated) for s in pod.status.container_statuses or [] if s.state.terminated]
+    return ", ".join(f"container {name} ended with exit code {last.exit_code}" for name, last in ended)
 
 
 def trouble_of_container(pod: str, status: Any) -> Trouble | None:  # noqa: ANN401 - the client ships no types
@@ -75,13 +87,19 @@ def trouble_of_container(pod: str, status: Any) -> Trouble | None:  # noqa: ANN4
     return None
 
 
-def last_words(cluster: Cluster, namespace: str) -> str:
-    """What the first pod that isn't Ready said last, and what its kubelet complained of; empty where there is none."""
-    late = troubles(cluster, namespace)
-    if not late:
-        return ""
-    pod = late[0].pod
-    said = [complaint(cluster, namespace, pod), *log_end(cluster, namespace, pod)]
+def last_words(cluster: Cluster, namespaces: Sequence[str]) -> str:
+    """What pods that aren't Ready said last, and what their kubelets complained of; the first of each namespace.
+
+    Where one is beyond hope, only such are heard: the others wait for it, or have nothing to do with it.
+    """
+    late = [(namespace, trouble) for namespace in namespaces for trouble in troubles(cluster, namespace)]
+    lost = [(namespace, trouble) for namespace, trouble in late if trouble.hopeless]
+    first = {namespace: trouble.pod for namespace, trouble in reversed(lost or late)}
+    said = [
+        text
+        for namespace, pod in sorted(first.items())
+        for text in (*log_end(cluster, namespace, pod), complaint(cluster, namespace, pod))
+    ]
     return "; ".join(text for text in said if text)
 
 

@@ -76,7 +76,7 @@ def state(**kinds: Any) -> SimpleNamespace:
 def pod(status: SimpleNamespace | None, phase: str = "Running", **conditions: tuple[str, str]) -> SimpleNamespace:
     listed = [SimpleNamespace(type=k, status=v[0], message=v[1]) for k, v in conditions.items()]
     return SimpleNamespace(
-        metadata=SimpleNamespace(name="p"),
+        metadata=SimpleNamespace(name="p", owner_references=[SimpleNamespace(kind="Job", name="j")]),
         spec=SimpleNamespace(node_name="n"),
         status=SimpleNamespace(
             phase=phase,
@@ -95,6 +95,12 @@ def container(restarts: int = 0, *, ready: bool = False, last: Any = None, **now
     )
 
 
+def failed() -> SimpleNamespace:
+    made = pod(container(terminated=SimpleNamespace(exit_code=1)), phase="Failed")
+    made.status.reason = made.status.message = None
+    return made
+
+
 OOM = SimpleNamespace(reason="OOMKilled", exit_code=137)
 
 
@@ -110,7 +116,8 @@ OOM = SimpleNamespace(reason="OOMKilled", exit_code=137)
         (pod(container(1, last=OOM)), "ended 1 times", False),
         (pod(container(running=SimpleNamespace())), "container c of pod p runs but is not Ready", False),
         (pod(None, phase="Pending", PodScheduled=("False", "0/3 nodes")), "can't be scheduled: 0/3 nodes", False),
-        (pod(None, phase="Failed"), "pod p failed: Evicted low on memory", True),
+        (pod(None, phase="Failed"), "Job j failed: pod p failed: Evicted low on memory", True),
+        (failed(), "Job j failed: pod p failed: container c ended with exit code 1", True),
         (pod(None, phase="Pending"), "pod p is being started on n", False),
     ],
 )
