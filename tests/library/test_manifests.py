@@ -96,7 +96,7 @@ def container(restarts: int = 0, *, ready: bool = False, last: Any = None, **now
 
 
 def failed() -> SimpleNamespace:
-    made = pod(container(terminated=SimpleNamespace(exit_code=1)), phase="Failed")
+    made = pod(container(terminated=SimpleNamespace(exit_code=1, reason="Error")), phase="Failed")
     made.status.reason = made.status.message = None
     return made
 
