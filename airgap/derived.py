@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,19 +89,22 @@ def digest(blob: bytes) -> str:
 
 def deliver(cluster: str, archive: Path) -> None:
     """Give an archive's image to every node of a kind cluster. Raises BuildError where one doesn't take it whole."""
-    for node in nodes(cluster):
-        with step(f"delivering {archive.name} to {node}", 2):
-            docker("cp", archive, f"{node}:{ARCHIVE}", what=f"copying {archive} to {node}")
-            try:
-                ctr(node, "images", "import", ARCHIVE)
-            finally:
-                docker("exec", node, "rm", ARCHIVE, what=f"tidying {node}")
+
+    def give(node: str) -> None:
+        docker("cp", archive, f"{node}:{ARCHIVE}", what=f"copying {archive} to {node}")
+        try:
+            ctr(node, "images", "import", ARCHIVE)
+        finally:
+            docker("exec", node, "rm", ARCHIVE, what=f"tidying {node}")
+
+    with step(f"delivering {archive.name} to the nodes of {cluster}", 2), ThreadPoolExecutor() as pool:
+        list(pool.map(give, nodes(cluster)))
 
 
 def withdraw(cluster: str, name: str) -> None:
     """Take every image of a name, whatever its tag, away from all nodes of a kind cluster again."""
     for node in nodes(cluster):
-        listed = (line.split()[0] for line in ctr(node, "images", "list", "--quiet").splitlines())
+        listed = ctr(node, "images", "list", "--quiet").splitlines()
         if found := [image for image in listed if image.startswith(f"{full(name)}:")]:
             ctr(node, "images", "remove", "--sync", *found)
 
