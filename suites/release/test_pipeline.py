@@ -22,9 +22,10 @@ def test_good_release_is_rolled_out_and_verified_and_users_notice_nothing(
 ) -> None:
     """A release is built, delivered, rolled out and verified, all servers run it, and every answer is right."""
     seen = rehearsal.run(*rehearsal.delivered("good", IMAGES / "good"), verification)
-    assert seen.code == 0, f"exit code {seen.code}; it said: {seen.said}"
+    assert seen.code == 0, f"exit code {seen.code}; {seen.told()}"
     assert seen.after.images[CONTAINER] == f"{IMAGE}:good"
-    assert seen.after.revision != seen.before.revision
+    assert seen.after.running == {f"{IMAGE}:good"}
+    assert not seen.after.revisions & seen.before.revisions
     assert seen.after.ready == seen.before.ready == len(seen.fresh)
     running = running_images(cluster, [deployment.namespace])
     assert f"{IMAGE}:good" in running, f"the servers run {sorted(running)}"
@@ -39,7 +40,7 @@ def test_release_that_cannot_be_pulled_is_undone(
     """An image that no node has and nobody can pull: it is named, no old server goes for it, and it is taken back."""
     seen = rehearsal.run(NOWHERE, verification)
     seen.require_undone()
-    assert "the image can't be pulled" in seen.said, seen.said
+    seen.require_said("the image can't be pulled")
     assert len(seen.fresh) == 1, f"the release made {len(seen.fresh)} pods, one shows that it can't be pulled"
     seen.require_no_harm({served})
     evidence(seen.told())
@@ -52,8 +53,8 @@ def test_release_that_never_gets_ready_is_undone_at_its_deadline(
     ordered = rehearsal.delivered("hanging", IMAGES / "hanging")
     seen = rehearsal.run(*ordered, verification, f"--within={DEADLINE_S:g}")
     seen.require_undone()
-    assert f"is rolled out: not within {DEADLINE_S:g} s" in seen.said, seen.said
-    assert "runs but is not Ready" in seen.said, seen.said
+    seen.require_said(f"is rolled out: not within {DEADLINE_S:g} s")
+    seen.require_said("runs but is not Ready")
     seen.require_no_harm({served})
     evidence(seen.told())
 
@@ -67,8 +68,8 @@ def test_release_whose_verification_fails_is_undone(
     """
     seen = rehearsal.run(*rehearsal.delivered("other-version", IMAGES / "other-version"), verification)
     seen.require_undone()
-    assert "rolled out" in seen.said, seen.said
-    assert f"{served} is not AVAILABLE; serving: [{OLD}]" in seen.said, seen.said
+    seen.require_said("rolled out in")
+    seen.require_said(f"{served} is not AVAILABLE; serving: [{OLD}]")
     seen.require_no_harm({OLD, served})
     met = seen.traffic.by_version().get(OLD, 0)
     assert met, f"no user met version {OLD}: the release never served, and its verification proves nothing"
@@ -82,6 +83,6 @@ def test_release_that_is_cancelled_in_the_middle_is_undone(
     """A CI job that is cancelled while its release rolls out leaves what was there before."""
     seen = rehearsal.run(*rehearsal.delivered("cancelled", IMAGES / "good"), verification, cancelled=True)
     seen.require_undone()
-    assert "cancelled by signal" in seen.said, seen.said
+    seen.require_said("cancelled by signal")
     seen.require_no_harm({served})
     evidence(seen.told())
