@@ -106,10 +106,10 @@ def release(cluster: Cluster, order: Order, tell: Tell) -> Outcome:
 def prepared(cluster: Cluster, order: Order, tell: Tell) -> Before:
     """Look before the leap, then build and deliver. Raises Refused, Failed, or what the API server's client raises."""
     require_own_name(order.image)
-    before = before_of(cluster, order)
+    before_of(cluster, order)
     run(order.build, order, "built", tell)
     run(order.deliver, order, "delivered", tell)
-    return before
+    return before_of(cluster, order)  # a build takes minutes, in which another release may have come
 
 
 def require_own_name(image: str) -> None:
