@@ -13,4 +13,5 @@ pytest_plugins = [
     "fixtures.monitoring",
     "fixtures.alerting",
     "fixtures.faults",
+    "fixtures.release",
 ]

@@ -4,9 +4,10 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
-from airgap import bed, cache, engine, images, tidy
+from airgap import bed, cache, derived, engine, images, tidy
 from airgap.cache import BuildError
 from airgap.progress import say
 
@@ -50,6 +51,18 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--stop", action="store_true", help="end the engine that this project started")
     start.set_defaults(command=start_or_stop_engine)
 
+    derive = commands.add_parser("derive", help="build an image on top of one that a kind cluster's nodes have")
+    derive.add_argument("base", help="an image of the nodes")
+    derive.add_argument("image", help="the name of the new one")
+    derive.add_argument("tree", type=Path, help="a folder: the files that the new one has more")
+    derive.set_defaults(command=lambda o: done(derived.build, o.cluster, o.base, o.image, o.tree, o.archive))
+
+    deliver = commands.add_parser("deliver", help="give a kind cluster's nodes an image that was derived")
+    deliver.set_defaults(command=lambda o: done(derived.deliver, o.cluster, o.archive))
+    for each in (derive, deliver):
+        each.add_argument("--cluster", required=True, help="the kind cluster")
+        each.add_argument("--archive", type=Path, required=True, help="the file that holds the image in between")
+
     show = commands.add_parser("list", help="what is in the cache")
     show.set_defaults(command=list_artefacts)
 
@@ -65,6 +78,12 @@ def parser() -> argparse.ArgumentParser:
         )
     )
     return top
+
+
+def done(work: Callable[..., None], *arguments: object) -> int:
+    """Do the work, which raises BuildError where it can't be done."""
+    work(*arguments)
+    return 0
 
 
 def show_root(_options: argparse.Namespace) -> int:

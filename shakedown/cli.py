@@ -1,20 +1,33 @@
-"""The command line: what a run came to, how it differs, whether it allows a release, whether an endpoint answers."""
+"""The command line: what a run came to, whether it allows a release, the release itself, one endpoint's answers."""
 
 import argparse
 import json
+import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import numpy as np
 import yaml
 from pydantic import ValidationError
 
 from shakedown import check, manifests
+from shakedown.cluster import Cluster
+from shakedown.cluster.existing import contexts
+from shakedown.lint.load import BadInput, render
+from shakedown.progress import say, waiting_line
+from shakedown.release import Order, release
 from shakedown.report import bundle, compare, gate, history, markdown, page, summary
 from shakedown.report.bundle import Verdict
+from shakedown.settings import Profile, Provider
+from shakedown.verdict import Outcome
+from shakedown.wait import Waiting, Watch
 
 WRONG_USE = 2
+SHOW_S = 10.0  # between two lines on the same wait
 
 
 class UnusableArgument(Exception):
@@ -72,24 +85,29 @@ def past(options: argparse.Namespace) -> int:
 
 
 def gated(options: argparse.Namespace) -> int:
-    """Whether a verdict is green and about what will be released."""
+    """Whether a verdict is green, of all that was to be asked, and about what will be released; 0, 1, or 6."""
     verdict = verdict_of(options.verdict, options.reports)
-    found = list(gate.objections(verdict, options.manifests_digest, dict(options.image), dict(options.model)))
+    for outcome, line in summary.lines(verdict.promises):
+        if outcome is not Outcome.PASSED:
+            print(line)
+    wanted = gate.Release(options.manifests_digest, dict(options.image), dict(options.model), options.profile)
+    found = list(gate.objections(verdict, wanted))
     for objection in found:
-        print(f"refused: {objection}")
+        print(f"refused: {objection.said}")
     if not found:
         print(f"allowed: run {verdict.run} proved {verdict.judged.manifests}")
-    return 1 if found else 0
+    return gate.exit_code(found)
 
 
 def digest(options: argparse.Namespace) -> int:
-    """The digest of rendered manifests, as verdict.json holds it."""
+    """The digest of rendered manifests, or of a kustomization's, as verdict.json holds it."""
     try:
-        objects = [each for each in yaml.safe_load_all(options.file.read_text()) if each]
-    except (OSError, yaml.YAMLError) as error:
+        text = render(options.path) if options.path.is_dir() else options.path.read_text()
+        objects = [each for each in yaml.safe_load_all(text) if each]
+    except (OSError, yaml.YAMLError, BadInput) as error:
         raise UnusableArgument(str(error)) from error
     if not objects:
-        raise UnusableArgument(f"{options.file} holds no object")
+        raise UnusableArgument(f"{options.path} holds no object")
     print(manifests.digest(objects))
     return 0
 
@@ -108,6 +126,55 @@ def checked(options: argparse.Namespace) -> int:
         print(answer, flush=True)
         answers.append(answer)
     return 0 if all(answer.right for answer in answers) else 1
+
+
+def released(options: argparse.Namespace) -> int:
+    """Release an image: build, deliver, set, wait, verify; undone where that fails. Exit code 0, 1 undone, 3, 4."""
+    cluster = cluster_of(options)
+    order = Order(**{name: getattr(options, name) for name in Order.__dataclass_fields__})
+    Watch.show = Narrator()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, cancelled)
+    return release(cluster, order, lambda step, said: print(f"{step:<11}{said}", flush=True))
+
+
+def cluster_of(options: argparse.Namespace) -> Cluster:
+    """The cluster of the context that was named. Raises UnusableArgument where it, or kubectl, isn't there."""
+    kubectl = options.kubectl or shutil.which("kubectl")
+    if kubectl is None:
+        raise UnusableArgument("kubectl is not on PATH; install it, or name it with --kubectl")
+    if options.context not in contexts(options.kubeconfig):
+        known = ", ".join(contexts(options.kubeconfig)) or "none at all"
+        raise UnusableArgument(f"there is no context {options.context} in {options.kubeconfig}; there is {known}")
+    return Cluster(
+        name=options.context,
+        provider=Provider.EXISTING,
+        kubeconfig=options.kubeconfig,
+        context=options.context,
+        kubectl_bin=Path(kubectl),
+        owned=False,
+        gateway_port=0,
+    )
+
+
+class Narrator:
+    """Says what is awaited, not more often than a log can bear."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+
+    def __call__(self, waiting: Waiting) -> None:
+        """Say one line about a wait."""
+        if not self.last <= waiting.waited < self.last + SHOW_S:
+            self.last = waiting.waited
+            say(waiting_line("release", waiting.awaited, waiting.seen, waiting.waited, waiting.left))
+
+
+def cancelled(number: int, _frame: FrameType | None) -> NoReturn:
+    """End the release at the first signal, and leave its undoing alone at the next."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt(f"cancelled by signal {number}")
 
 
 def report(options: argparse.Namespace) -> int:
@@ -151,10 +218,11 @@ def parser() -> argparse.ArgumentParser:
     differing.add_argument("after", nargs="?", default="latest")
     command("history", past).add_argument("--last", type=int, default=20, help="how many runs (default: 20)")
     command("report", report).add_argument("run", nargs="?", default="latest")
-    command("digest", digest).add_argument("file", type=Path, help="rendered manifests, one YAML file")
+    command("digest", digest).add_argument("path", type=Path, help="rendered manifests, or a kustomization's folder")
     command("schema", schema)
     add_gate(command("gate", gated))
     add_check(command("check", checked))
+    add_release(command("release", released))
     return top
 
 
@@ -162,6 +230,13 @@ def add_gate(gating: argparse.ArgumentParser) -> None:
     """The options of `gate`."""
     gating.add_argument("verdict", help="a run, its folder, or its verdict.json")
     gating.add_argument("--manifests-digest", required=True, help="of what will be released: see `digest`")
+    gating.add_argument(
+        "--profile",
+        type=Profile,
+        choices=list(Profile),
+        default=Profile.ACCEPTANCE,
+        help="that must have been asked at the least (default: acceptance)",
+    )
     gating.add_argument("--image", type=pair, action="append", default=[], metavar="NAME=DIGEST")
     gating.add_argument("--model", type=pair, action="append", default=[], metavar="NAME=DIGEST")
 
@@ -176,6 +251,24 @@ def add_check(checking: argparse.ArgumentParser) -> None:
         "--input", type=Path, help='JSON, {"instances": [...]} (default: zeros in the model\'s shapes)'
     )
     checking.add_argument("--within", type=float, default=0.25, help="seconds of the median prediction (default: 0.25)")
+
+
+def add_release(releasing: argparse.ArgumentParser) -> None:
+    """The options of `release`; `{image}` in a command is the image's name."""
+    releasing.add_argument("image", help="with a tag of its own, such as the commit")
+    releasing.add_argument("--namespace", required=True)
+    releasing.add_argument("--deployment", required=True)
+    releasing.add_argument("--container", required=True)
+    releasing.add_argument("--verify", required=True, metavar="COMMAND", help="exits 0 where the release is good")
+    releasing.add_argument("--build", default="", metavar="COMMAND", help="such as 'docker build --tag {image} .'")
+    releasing.add_argument("--deliver", default="", metavar="COMMAND", help="such as 'docker push {image}'")
+    releasing.add_argument("--within", type=float, default=600, help="seconds of the roll-out (default: 600)")
+    releasing.add_argument(
+        "--patience", type=float, default=900, help="seconds of each command, and of undoing (default: 900)"
+    )
+    releasing.add_argument("--context", required=True, help="of the kubeconfig; never its current one")
+    releasing.add_argument("--kubeconfig", type=Path, default=Path.home() / ".kube" / "config")
+    releasing.add_argument("--kubectl", type=Path, help="(default: the one on PATH)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shakedown.verdict import Outcome, Promise
 
-SCHEMA_VERSION = 2  # 2 added `judged`
+SCHEMA_VERSION = 3  # 2 added `judged`, 3 `narrowed`
 
 
 class Judged(BaseModel):
@@ -27,7 +27,10 @@ class Judged(BaseModel):
 
 
 class Verdict(BaseModel):
-    """The verdict of one run, as verdict.json holds it; times in seconds."""
+    """The verdict of one run, as verdict.json holds it; times in seconds.
+
+    `narrowed` holds the paths and options by which the run was told to ask less than its profile does.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,6 +45,7 @@ class Verdict(BaseModel):
     counts: dict[Outcome, int]
     stages: dict[str, float]
     ended_early: str = ""
+    narrowed: list[str] = []
     judged: Judged = Field(default_factory=Judged)
     promises: list[Promise]
 

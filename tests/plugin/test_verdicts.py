@@ -55,9 +55,22 @@ def test_proven_promises_are_listed_with_their_evidence_and_those_not_asked_besi
     )
     assert ended.code == 0
     assert "proven     health: one is one: saw 1" in ended.shown
-    assert "not proven health: long: not asked in this run" in ended.shown
+    assert "not proven health: long: not asked by profile smoke" in ended.shown
     assert ended.verdict["counts"] == {"passed": 1, "failed": 0, "inconclusive": 0, "not proven": 1}
     assert (suite.root / "reports" / "latest" / "junit.xml").exists()
+
+
+def test_a_run_that_is_told_to_ask_less_than_its_profile_says_so(suite: Suite) -> None:
+    tests = "def test_one(evidence):\n    evidence('saw 1')\ndef test_two(evidence):\n    evidence('saw 2')\n"
+    assert suite.run(tests).verdict["narrowed"] == []
+    chosen = suite.run(tests, "-k", "one")
+    assert chosen.code == 0
+    assert chosen.verdict["narrowed"] == ["keyword=one"]
+    assert "not proven health: two: left out of this run" in chosen.shown
+    assert suite.run(tests, "suites/health/test_it.py::test_one").verdict["narrowed"] == []
+    suite.pytester.runpytest_subprocess("suites/health")
+    verdict = json.loads((suite.root / "reports" / "latest" / "verdict.json").read_text())
+    assert verdict["narrowed"] == ["suites/health"]
 
 
 def test_what_was_not_judged_is_not_green(suite: Suite) -> None:

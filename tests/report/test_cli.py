@@ -77,6 +77,40 @@ def test_gate_allows_only_what_was_judged_and_proven(tmp_path: Path, capsys: Any
         assert "refused: " in capsys.readouterr().out
 
 
+def test_gate_says_in_one_line_why_each_promise_was_not_proven(tmp_path: Path, capsys: Any) -> None:
+    lay(tmp_path, "20261123-000000-2")
+    assert main(["--reports", str(tmp_path), "gate", "20261123-000000-2", "--manifests-digest", DIGEST]) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert "NOT JUDGED canary: canary gets its share: only 211 answers" in shown
+    assert "FAILED     recovery: node is survived: 37 of 400 predictions failed; see retry.yaml" in shown
+    assert not [line for line in shown if "rule holds" in line], "what is proven needs no reason"
+
+
+@pytest.mark.parametrize(
+    ("less", "words"),
+    [
+        ({"exit_code": 6}, "is not green: it ended with exit code 6"),
+        ({"exit_code": 2, "ended_early": "no engine"}, "is not green: it ended with exit code 2: no engine"),
+        ({"profile": "smoke"}, "asked profile smoke, the release needs acceptance"),
+        (
+            {"narrowed": ["suites/health", "keyword=seal"]},
+            "asked less than its profile does: suites/health keyword=seal",
+        ),
+        ({"schema_version": 2}, "doesn't say whether all of its profile was asked"),
+    ],
+)
+def test_gate_takes_green_for_no_more_than_was_asked(
+    tmp_path: Path, capsys: Any, less: dict[str, Any], words: str
+) -> None:
+    green(tmp_path, "20261122-000000-1")
+    made = bundle.load(tmp_path / "20261122-000000-1")
+    bundle.write(tmp_path / "20261122-000000-1", made.model_copy(update=less))
+    asked = ["--reports", str(tmp_path), "gate", "20261122-000000-1", "--manifests-digest", DIGEST]
+    assert main(asked) == 6
+    assert f"refused: run 20261122-000000-1 {words}" in capsys.readouterr().out
+    assert main([*asked, "--profile", "smoke"]) == (0 if "profile" in less else 6)
+
+
 def test_digest_of_a_rendered_file_is_the_one_that_a_verdict_holds(tmp_path: Path, capsys: Any) -> None:
     file = tmp_path / "all.yaml"
     file.write_text("kind: A\nmetadata: {name: x}\n---\nmetadata: {name: y}\nkind: B\n")

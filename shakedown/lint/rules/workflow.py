@@ -7,6 +7,20 @@ from shakedown.lint.workload import REPLICATED
 from shakedown.lint.world import World
 
 WORKFLOW = kinds("Workflow")
+PIPELINE = "shakedown release"  # sets an image, waits with a deadline, and undoes what fails
+
+
+def lines_of(step: Tree) -> list[str]:
+    """The commands of a step, each on one line."""
+    return re.sub(r"\\\n\s*", " ", str(step.get("run", ""))).splitlines()
+
+
+def as_kubectl(line: str) -> str:
+    """What the pipeline's command does in kubectl's words; any other line as it is."""
+    if PIPELINE not in line:
+        return line
+    line = re.sub(r"--deployment[ =]", "deployment/", line)
+    return re.sub(r"--container[ =](\S+)", r"\1=it", line).replace(PIPELINE, "kubectl set image")
 
 
 def steps(obj: Obj) -> Iterator[tuple[str, Tree]]:
@@ -69,8 +83,8 @@ def _workflow_pushes_signed_in(obj: Obj, _world: World) -> Problems:
 )
 def _workflow_deploys_what_is_there(obj: Obj, world: World) -> Problems:
     for field, step in steps(obj):
-        for line in str(step.get("run", "")).splitlines():
-            yield from (Problem(f"{field}.run", *p) for p in _line_problems(line, world))
+        for line in lines_of(step):
+            yield from (Problem(f"{field}.run", *p) for p in _line_problems(as_kubectl(line), world))
 
 
 def _line_problems(line: str, world: World) -> Iterator[tuple[str, str]]:
@@ -108,7 +122,7 @@ def _workflow_waits_for_the_roll_out(obj: Obj, _world: World) -> Problems:
 @rule("workflow-tests-first", WORKFLOW, why="what was never judged before it is deployed is judged by users")
 def _workflow_tests_first(obj: Obj, _world: World) -> Problems:
     texts = [str(step.get("run", "")) for _, step in steps(obj)]
-    deploys = next((n for n, t in enumerate(texts) if "kubectl" in t), None)
+    deploys = next((n for n, t in enumerate(texts) if "kubectl" in t or PIPELINE in t), None)
     judged = next((n for n, t in enumerate(texts) if "pytest" in t), None)
     if deploys is not None and (judged is None or judged > deploys) and not _needs_tests(obj):
         yield Problem("jobs", "deploys without judging the manifests", "run pytest suites/static --manifests before it")
@@ -116,7 +130,9 @@ def _workflow_tests_first(obj: Obj, _world: World) -> Problems:
 
 def _needs_tests(obj: Obj) -> bool:
     return any(
-        "pytest" in str(dig(job, "steps")) for job in tree(obj.spec.get("jobs")).values() if "kubectl" not in str(job)
+        "pytest" in str(dig(job, "steps"))
+        for job in tree(obj.spec.get("jobs")).values()
+        if "kubectl" not in str(job) and PIPELINE not in str(job)
     )
 
 
@@ -126,7 +142,7 @@ def _workflow_deploys(obj: Obj, _world: World) -> Problems:
     if not triggers or (isinstance(triggers, dict) and "push" in triggers and not dig(triggers, "push", "branches")):
         yield Problem("on", "names no event, or no branch", "name the branch that is deployed")
     lines = [line for _, step in steps(obj) for line in str(step.get("run", "")).splitlines()]
-    if not any("kubectl apply" in line or "set image" in line or "helm upgrade" in line for line in lines):
+    if not any(word in line for line in lines for word in ("kubectl apply", "set image", "helm upgrade", PIPELINE)):
         yield Problem("jobs", "no step deploys", "apply the manifests")
     for name, job in tree(obj.spec.get("jobs")).items():
         if not 0 < tree(job).get("timeout-minutes", 30) <= 120:

@@ -1,0 +1,241 @@
+"""A release that leaves either the new image, verified, or what was there before: never something in between.
+
+Build, deliver, set the image, wait for the roll-out, verify; where one of the last three fails, or the pipeline is
+cancelled in the middle of them, the pods' template of before is put back and waited for.
+"""
+
+import json
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from kubernetes.client import ApiException
+from urllib3.exceptions import HTTPError
+
+from shakedown.cluster import Cluster
+from shakedown.cluster.access import CommandFailed
+from shakedown.progress import plain
+from shakedown.rollout import lateness
+from shakedown.serving import selector_of
+from shakedown.verdict import Failed, Inconclusive
+from shakedown.wait import NotYet, eventually
+from shakedown.workloads import troubles
+
+T = TypeVar("T")
+Tell = Callable[[str, str], None]  # a step, and what became of it
+
+
+class Outcome(IntEnum):
+    """What a release came to, which is its exit code."""
+
+    RELEASED = 0
+    UNDONE = 1  # what was there before serves again
+    UNCHANGED = 3  # nothing was changed in the cluster
+    NOT_UNDONE = 4  # it failed, and so did its undoing: somebody must look at once
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is released, and how.
+
+    `build`, `deliver` and `verify` are commands, split as a shell splits words but run without one; `{image}` in them
+    is the image's name, and an empty one is left out. `within` is how long the roll-out may take, `patience` how long
+    each command may, and the undoing, which is given up late; both in seconds.
+    """
+
+    image: str
+    namespace: str
+    deployment: str
+    container: str
+    build: str = ""
+    deliver: str = ""
+    verify: str = ""
+    within: float = 600.0
+    patience: float = 900.0
+
+    @property
+    def target(self) -> str:
+        """The Deployment."""
+        return f"{self.namespace}/{self.deployment}"
+
+    @property
+    def path(self) -> str:
+        """Where the API server keeps it."""
+        return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.deployment}"
+
+
+@dataclass(frozen=True)
+class Before:
+    """What is there before the release: the pods' template, the container's place in it, and its image."""
+
+    template: dict[str, Any]
+    index: int
+
+    @property
+    def image(self) -> str:
+        """What the container runs."""
+        return str(self.template["spec"]["containers"][self.index]["image"])
+
+
+class Refused(Exception):
+    """The release was not begun; the message says why."""
+
+
+def release(cluster: Cluster, order: Order, tell: Tell) -> Outcome:
+    """Release an image. Raises nothing: whatever goes wrong is told, and comes out as an outcome."""
+    try:
+        before = prepared(cluster, order, tell)
+    except BaseException as error:  # noqa: BLE001 - a signal too: nothing has been changed, and that is to be said
+        tell("FAILED", told(error))
+        tell("unchanged", f"nothing was changed in {order.target}")
+        return Outcome.UNCHANGED
+    try:
+        roll_out(cluster, order, before, tell)
+        run(order.verify, order, "verified", tell)
+    except BaseException as error:  # noqa: BLE001 - whatever ended it, users get back what they had
+        tell("FAILED", told(error))
+        return undo(cluster, order, before, tell)
+    tell("released", order.image)
+    return Outcome.RELEASED
+
+
+def prepared(cluster: Cluster, order: Order, tell: Tell) -> Before:
+    """Look before the leap, then build and deliver. Raises Refused, Failed, or what the API server's client raises."""
+    require_own_name(order.image)
+    before_of(cluster, order)
+    run(order.build, order, "built", tell)
+    run(order.deliver, order, "delivered", tell)
+    return before_of(cluster, order)  # a build takes minutes, in which another release may have come
+
+
+def require_own_name(image: str) -> None:
+    """Refuse a name that may mean another image tomorrow: what it meant yesterday could not be put back."""
+    name, at, _ = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    if not at and tag in {"", "latest"}:
+        raise Refused(f"image {image} names no version: give it a tag of its own, such as the commit")
+
+
+def before_of(cluster: Cluster, order: Order) -> Before:
+    """What is there now. Raises Refused where it can't be gone back to, or where the release would change nothing."""
+    found = cluster.get(order.path)
+    template = found["spec"]["template"]
+    names = [each["name"] for each in template["spec"]["containers"]]
+    if order.container not in names:
+        raise Refused(f"Deployment {order.target} has no container {order.container}; it has {', '.join(names)}")
+    before = Before(template, names.index(order.container))
+    if before.image == order.image:
+        raise Refused(f"{order.target} has image {order.image} already: nothing would roll out; use another tag")
+    if late := lateness(cluster, order.namespace, order.deployment):
+        raise Refused(f"{late}; there is nothing whole to go back to, so wait for it, or mend it first")
+    return before
+
+
+def run(command: str, order: Order, step: str, tell: Tell) -> None:
+    """Run one command of the order; its output goes where the pipeline's goes. Raises Failed unless it exits 0."""
+    argv = [word.replace("{image}", order.image) for word in shlex.split(command)]
+    if not argv:
+        return
+    started = time.monotonic()
+    try:
+        code = subprocess.run(argv, timeout=order.patience, check=False).returncode
+    except OSError as error:
+        raise Failed(f"{shlex.join(argv)}: can't be run: {error}") from error
+    except subprocess.TimeoutExpired as hung:
+        raise Failed(f"{shlex.join(argv)}: had not ended after {order.patience:g} s") from hung
+    if code:
+        raise Failed(f"{shlex.join(argv)}: exit code {code}")
+    tell(step, f"{shlex.join(argv)} ({time.monotonic() - started:.1f} s)")
+
+
+def roll_out(cluster: Cluster, order: Order, before: Before, tell: Tell) -> None:
+    """Set the image and wait until no pod of before is left. Raises Failed with what is in the way."""
+    started = time.monotonic()
+    place = (f"--namespace={order.namespace}", f"deployment/{order.deployment}")
+    cluster.kubectl("set", "image", *place, f"{order.container}={order.image}")
+    tell("set", f"{order.target}, container {order.container}: {before.image} -> {order.image}")
+
+    def out() -> None:
+        if late := reached(lambda: hindrance(cluster, order)):
+            raise NotYet(late)
+
+    eventually(out, within=order.within, awaited=f"Deployment {order.target} is rolled out")
+    tell("rolled out", f"in {time.monotonic() - started:.1f} s")
+
+
+def hindrance(cluster: Cluster, order: Order) -> str:
+    """What the roll-out lacks, and what its pods say; empty once it is out. Raises Failed where waiting is no use."""
+    late = lateness(cluster, order.namespace, order.deployment)
+    if not late:
+        return ""
+    found = troubles(cluster, order.namespace, selector_of(cluster.get(order.path)))
+    if hopeless := [each.text for each in found if each.hopeless]:
+        raise Failed(f"{late}: {hopeless[0]}")
+    return "; ".join([late, *(each.text for each in found[:1])])
+
+
+def reached(ask: Callable[[], T]) -> T:
+    """An answer of the API server. Raises NotYet while it can't be reached: that alone undoes no release."""
+    try:
+        return ask()
+    except (HTTPError, Inconclusive) as silent:
+        raise NotYet(f"the API server doesn't answer: {type(silent).__name__}") from silent
+    except ApiException as error:
+        if error.status is not None and error.status < 500:
+            raise
+        raise NotYet(f"the API server answers {error.status} {error.reason}") from error
+
+
+def undo(cluster: Cluster, order: Order, before: Before, tell: Tell) -> Outcome:
+    """Put the template of before back, and wait until it serves again."""
+    started = time.monotonic()
+
+    def back() -> None:
+        reached(lambda: put_back(cluster, order, before))
+        if late := reached(lambda: lateness(cluster, order.namespace, order.deployment)):
+            raise NotYet(late)
+
+    try:
+        eventually(back, within=order.patience, awaited=f"{order.target} is back at {before.image}")
+    except BaseException as error:  # noqa: BLE001 - a second signal too: whoever reads the log must know
+        tell("NOT UNDONE", f"{told(error)}; do it by hand: {by_hand(cluster, order, before)}")
+        return Outcome.NOT_UNDONE
+    tell("undone", f"{before.image} serves again, after {time.monotonic() - started:.1f} s")
+    return Outcome.UNDONE
+
+
+def put_back(cluster: Cluster, order: Order, before: Before) -> None:
+    """Put the template of before back, unless it is there. Raises Failed where somebody else has changed it since."""
+    now = cluster.get(order.path)["spec"]["template"]
+    if now == before.template:
+        return
+    image = f"/spec/template/spec/containers/{before.index}/image"
+    patch = [
+        # in one act: another release that came meanwhile is not thrown away
+        {"op": "test", "path": image, "value": order.image},
+        {"op": "replace", "path": "/spec/template", "value": before.template},
+    ]
+    place = (f"--namespace={order.namespace}", f"deployment/{order.deployment}")
+    try:
+        cluster.kubectl("patch", *place, "--type=json", f"--patch={json.dumps(patch)}")
+    except CommandFailed as refused:
+        there = now["spec"]["containers"][before.index]["image"]
+        if there != order.image:
+            raise Failed(f"{order.target} has image {there} by now, which is another's release") from refused
+        raise NotYet(plain(refused.stderr)) from refused
+
+
+def by_hand(cluster: Cluster, order: Order, before: Before) -> str:
+    """The command that puts the image back."""
+    place = f"--context={cluster.context} --namespace={order.namespace} deployment/{order.deployment}"
+    return f"kubectl set image {place} {order.container}={before.image}"
+
+
+def told(error: BaseException) -> str:
+    """An error in one line."""
+    kind = "" if isinstance(error, Failed | Refused | CommandFailed) else f"{type(error).__name__}: "
+    return plain(f"{kind}{error}")
