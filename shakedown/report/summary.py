@@ -5,11 +5,12 @@ from itertools import groupby
 
 from shakedown.verdict import Outcome, Promise
 
+NOT_ASKED = "not asked in this run"
 WORD = {
     Outcome.PASSED: "proven",
     Outcome.FAILED: "FAILED",
     Outcome.INCONCLUSIVE: "NOT JUDGED",
-    Outcome.NOT_PROVEN: "not proven",
+    Outcome.NOT_PROVEN: "not asked",
 }
 SEVERITY = list(WORD)  # printed in this order, so that the bad news stands next to the prompt
 
