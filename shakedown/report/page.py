@@ -14,7 +14,7 @@ from shakedown.report.claims import case_name
 from shakedown.report.compare import compare, previous
 from shakedown.report.recoveries import recoveries
 from shakedown.report.story import Story, read
-from shakedown.report.summary import NOT_ASKED, WORD, totals
+from shakedown.report.summary import WORD, totals
 from shakedown.report.timeline import clock, timeline
 from shakedown.verdict import EXIT_FAILED, EXIT_PROVEN, Outcome, Promise
 
@@ -73,7 +73,6 @@ def render(folder: Path) -> str:
         stages=accounts.bars(verdict.stages),
         slowest=accounts.slowest([claim for suite in suites for claim in suite.claims]),
         Outcome=Outcome,
-        NOT_ASKED=NOT_ASKED,
     )
 
 

@@ -5,7 +5,6 @@ from itertools import groupby
 
 from shakedown.verdict import Outcome, Promise
 
-NOT_ASKED = "not asked in this run"
 WORD = {
     Outcome.PASSED: "proven",
     Outcome.FAILED: "FAILED",
