@@ -14,4 +14,5 @@ pytest_plugins = [
     "fixtures.alerting",
     "fixtures.faults",
     "fixtures.release",
+    "fixtures.dry_run",
 ]

@@ -14,10 +14,10 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from shakedown import check, manifests
+from shakedown import check, manifests, propose
 from shakedown.cluster import Cluster
 from shakedown.cluster.existing import contexts
-from shakedown.lint.load import BadInput, render
+from shakedown.lint.load import BadInput, read, render
 from shakedown.progress import say, waiting_line
 from shakedown.release import Order, release
 from shakedown.report import bundle, compare, gate, history, markdown, page, summary
@@ -177,6 +177,15 @@ def cancelled(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(f"cancelled by signal {number}")
 
 
+def init(options: argparse.Namespace) -> int:
+    """Propose a shakedown.toml for the model server in rendered manifests."""
+    try:
+        print(propose.propose(read(options.manifests), options.workload), end="")
+    except (BadInput, propose.NothingToPropose) as error:
+        raise UnusableArgument(str(error)) from error
+    return 0
+
+
 def report(options: argparse.Namespace) -> int:
     """Write report.html anew."""
     verdict = verdict_of(options.run, options.reports)
@@ -220,6 +229,9 @@ def parser() -> argparse.ArgumentParser:
     command("report", report).add_argument("run", nargs="?", default="latest")
     command("digest", digest).add_argument("path", type=Path, help="rendered manifests, or a kustomization's folder")
     command("schema", schema)
+    starting = command("init", init)
+    starting.add_argument("manifests", type=Path, help="a YAML file, a folder of them, or a kustomization")
+    starting.add_argument("--workload", default="", help="the Deployment, where several run a model server")
     add_gate(command("gate", gated))
     add_check(command("check", checked))
     add_release(command("release", released))

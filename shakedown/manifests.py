@@ -20,6 +20,10 @@ from shakedown.workloads import last_words, troubles
 
 Manifest = dict[str, Any]
 ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
+FOUND = (  # what is read of a stack that is there already; never a Secret
+    *("deployments", "statefulsets", "daemonsets", "jobs", "horizontalpodautoscalers"),
+    *("persistentvolumeclaims", "services", "configmaps"),
+)
 
 
 @dataclass(frozen=True)
@@ -113,13 +117,19 @@ def apply(cluster: Cluster, objects: Sequence[Manifest], within: float) -> Stack
     return Stack(tuple(objects), digest(objects), time.monotonic() - started)
 
 
-def found(cluster: Cluster, namespace: str, within: float) -> Stack:
+def found(cluster: Cluster, namespace: str, workload: str, within: float) -> Stack:
     """The stack that a namespace of an existing cluster holds already; nothing is applied, all is waited for."""
     started = time.monotonic()
-    kinds = "deployments,statefulsets,daemonsets,jobs,persistentvolumeclaims,horizontalpodautoscalers,services"
+    kinds = ",".join(FOUND)
     listed = json.loads(cluster.kubectl("get", kinds, f"--namespace={namespace}", "--output=json"))["items"]
     if not any(item["kind"] in ROLLED_OUT for item in listed):
         raise UnusableEnvironment(f"namespace {namespace!r} of {cluster.context} holds no workload to judge")
+    deployments = [item["metadata"]["name"] for item in listed if item["kind"] == "Deployment"]
+    if workload not in deployments:
+        raise UnusableEnvironment(
+            f"namespace {namespace!r} of {cluster.context} has no Deployment {workload!r}, but {deployments}; "
+            "name yours in shakedown.toml, deployment.workload: `shakedown init` proposes that file"
+        )
     await_up(cluster, listed, within)
     asked = [{**item, "metadata": item["metadata"]["name"], "status": None} for item in listed]
     return Stack(tuple(listed), digest(asked), time.monotonic() - started)

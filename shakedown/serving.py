@@ -21,7 +21,7 @@ from shakedown.verdict import Failed
 
 REQUEST_S = 10.0  # the server's own limit in the manifests (--rest_api_timeout_in_ms)
 FORWARD_S = 15.0
-HTTP_PORT, GRPC_PORT = 8501, 8500
+HTTP_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's own; a deployment may choose others
 METRICS_PATH = "/monitoring/prometheus/metrics"
 FORWARDED = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
 
@@ -150,16 +150,18 @@ def forwarded(process: "subprocess.Popen[bytes]", target: str, count: int) -> di
 
 
 @contextmanager
-def replicas_of(cluster: Cluster, namespace: str, chosen: Sequence[Pod]) -> Iterator[dict[str, Endpoint]]:
-    """A tunnel into each of the pods: {pod's name: endpoint}."""
+def replicas_of(
+    cluster: Cluster, namespace: str, chosen: Sequence[Pod], ports: tuple[int, int] = (HTTP_PORT, GRPC_PORT)
+) -> Iterator[dict[str, Endpoint]]:
+    """A tunnel into each of the pods, to its ports for REST and gRPC: {pod's name: endpoint}."""
+    rest, grpc = ports
     with ExitStack() as tunnels:
         opened = {
-            pod.name: tunnels.enter_context(tunnel(cluster, namespace, f"pod/{pod.name}", (HTTP_PORT, GRPC_PORT)))
-            for pod in chosen
+            pod.name: tunnels.enter_context(tunnel(cluster, namespace, f"pod/{pod.name}", ports)) for pod in chosen
         }
         yield {
-            name: Endpoint(name, f"http://127.0.0.1:{ports[HTTP_PORT]}", f"127.0.0.1:{ports[GRPC_PORT]}")
-            for name, ports in opened.items()
+            name: Endpoint(name, f"http://127.0.0.1:{local[rest]}", f"127.0.0.1:{local[grpc]}")
+            for name, local in opened.items()
         }
 
 

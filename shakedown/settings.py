@@ -1,7 +1,9 @@
 """Every tunable once: from the command line, the environment (SHAKEDOWN_*), and shakedown.toml, in this order."""
 
 import difflib
+from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -101,13 +103,35 @@ class Faults(Section):
 
 
 class Deployment(Section):
-    """The names of what is verified, as the manifests spell them."""
+    """The names of what is verified, as the manifests spell them.
+
+    The Deployment's HorizontalPodAutoscaler and PodDisruptionBudget bear its name. What a deployment doesn't have is
+    empty; promises that need it are not asked then.
+    """
 
     namespace: str = "model-serving"
-    workload: str = "tensorflow-serving"
-    service: str = "tensorflow-serving"
+    workload: str = Field("tensorflow-serving", description="the Deployment")
+    service: str = Field("tensorflow-serving", description="that leads to its pods")
+    rest_port: int = Field(8501, gt=0, le=65535, description="of the container")
+    grpc_port: int = Field(8500, gt=0, le=65535, description="of the container")
     model: str = "digits"
-    hostname: str = "digits.test"
+    version: int = Field(0, ge=0, description="that is served; 0: the highest of the golden ones")
+    batch: int = Field(32, gt=0, description="predictions that one request may hold: max_batch_size")
+    golden: str = Field("", description="folder with golden.npz and golden.json; empty: this project's own models")
+    hostname: str = Field("digits.test", description="by which the front door routes")
+    whole_door: bool = Field(
+        default=True, description="the front door takes gRPC and every path, not only the model's over REST"
+    )
+    monitoring: str = Field("monitoring", description="the namespace of a Prometheus stack, as this project's")
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """The container's ports for REST and gRPC."""
+        return self.rest_port, self.grpc_port
+
+    def lacks(self, needed: Iterable[str]) -> list[str]:
+        """Which of these a deployment does not have."""
+        return [name for name in needed if not getattr(self, name)]
 
 
 class Settings(BaseSettings):
@@ -146,24 +170,37 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load(options: dict[str, Any], environment: dict[str, str]) -> Settings:
+def load(options: dict[str, Any], environment: dict[str, str], file: Path | None = None) -> Settings:
     """The settings of a run.
 
-    `options` holds what the command line named (None: not named). Raises SettingsError for a name that doesn't
-    exist, with the nearest that does, and for a value that is not possible.
+    `options` holds what the command line named (None: not named), `file` is read in place of shakedown.toml. Raises
+    SettingsError for a name that doesn't exist, with the nearest that does, for a value that is not possible, and for
+    a named file that isn't there.
     """
     refuse_unknown_variables(environment)
+    if file is not None and not file.is_file():
+        raise SettingsError(f"there is no file {file}")
     try:
-        settings = Settings(**{name: value for name, value in options.items() if value is not None})
+        given = {name: value for name, value in options.items() if value is not None}
+        settings = (Settings if file is None else reading(file))(**given)
     except ValidationError as error:
         raise SettingsError("; ".join(explain(dict(e)) for e in error.errors())) from error
     except ValueError as error:  # the TOML doesn't parse
-        raise SettingsError(f"{CONFIG_FILE}: {error}") from error
+        raise SettingsError(f"{file or CONFIG_FILE}: {error}") from error
     if settings.cluster_provider is Provider.EXISTING and not settings.kube_context:
         raise SettingsError("--cluster-provider existing needs --kube-context NAME: no cluster is guessed")
     if settings.kube_context and settings.cluster_provider is Provider.KIND:
         raise SettingsError("--kube-context goes with --cluster-provider existing; kind makes a context of its own")
     return settings
+
+
+def reading(file: Path) -> type[Settings]:
+    """The settings, with another file in place of shakedown.toml."""
+
+    class Named(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    return Named
 
 
 def names(model: type[BaseModel]) -> list[str]:

@@ -7,10 +7,11 @@ from kubernetes.client import ApiException
 
 from shakedown.cluster import Cluster
 from shakedown.settings import OPT_IN_LABEL
+from shakedown.verdict import Inconclusive
 
 
-class Refused(Exception):
-    """A fault would hurt what it must not, or too much at once; the message says what."""
+class Refused(Inconclusive):
+    """A fault would hurt what it must not, or too much at once; the message says what. Nothing was done or seen."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ def admit(cluster: Cluster, limits: Limits, going_on: Iterable[Radius], new: Rad
     if len(namespaces) > limits.namespaces:
         raise Refused(f"it would hurt the namespaces {', '.join(sorted(namespaces))}, allowed are {limits.namespaces}")
     if len(pods) > 1 and len(pods) > limits.share * out_of:
-        raise Refused(f"it would hurt {len(pods)} of {out_of} pods at once, allowed are {limits.share:.0%}")
+        raise Refused(
+            f"it would hurt {len(pods)} of {out_of} pods at once, allowed are {limits.share:.0%}; faults.share in "
+            "shakedown.toml allows more"
+        )
     if not cluster.owned:
         require_opt_in(cluster, new)
 

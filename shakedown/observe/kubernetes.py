@@ -46,6 +46,31 @@ def metric(current: Json) -> tuple[str, str | None]:
     return name, next((str(each) for each in shown if each is not None), None)
 
 
+def replicas(cluster: Cluster, namespace: str, name: str, scaler: str = "") -> Look:
+    """Looks at how many servers a Deployment has, for the timeline; what it sees is `replicas` in the ledger.
+
+    Fields: `name`, `wanted`, `ready`, `updated` (of its newest template), and `desired` by the autoscaler that is
+    named, if one is.
+    """
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+    scaled = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{scaler}"
+
+    def look() -> list[Sight]:
+        found = cluster.get(path)
+        status = found.get("status", {})
+        fields = {
+            "name": name,
+            "wanted": found["spec"].get("replicas", 1),
+            "ready": status.get("readyReplicas", 0),
+            "updated": status.get("updatedReplicas", 0),
+        }
+        if scaler:
+            fields["desired"] = cluster.get(scaled).get("status", {}).get("desiredReplicas", 0)
+        return [Sight("replicas", name, fields)]
+
+    return look
+
+
 def workload(cluster: Cluster, namespace: str, name: str) -> Look:
     """Looks at a Deployment and its pods; what it sees is `pods` and `pod` in the ledger.
 

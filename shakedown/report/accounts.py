@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from shakedown.report.claims import Claim
 from shakedown.report.story import Story
@@ -57,10 +58,17 @@ class Flow:
 
 
 def flows(story: Story) -> list[Flow]:
-    """The stages that the run measured, by flow; bars of all flows share one scale."""
-    grouped: dict[str, list[dict[str, float | str]]] = {}
+    """The stages that the run measured, by flow; bars of all flows share one scale.
+
+    A flow that was measured several times has a number from the second on: it begins anew with a stage that it had.
+    """
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    times: dict[str, int] = {}
     for event in story.of("stage"):
-        grouped.setdefault(str(event.fields["flow"]), []).append(event.fields)
+        flow, stage = str(event.fields["flow"]), event.fields["name"]
+        if any(stage == had["name"] for had in grouped.get(numbered(flow, times.get(flow, 1)), [])):
+            times[flow] = times.get(flow, 1) + 1
+        grouped.setdefault(numbered(flow, times.get(flow, 1)), []).append(event.fields)
     widest = max((max(float(f["seconds"]), float(f["ceiling"])) for fs in grouped.values() for f in fs), default=0.0)
     return [
         Flow(
@@ -72,6 +80,11 @@ def flows(story: Story) -> list[Flow]:
         )
         for name, fields in grouped.items()
     ]
+
+
+def numbered(flow: str, time: int) -> str:
+    """A flow's name, with a number where it is not the first of that name."""
+    return flow if time == 1 else f"{flow} ({time})"
 
 
 @dataclass(frozen=True)

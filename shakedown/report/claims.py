@@ -51,14 +51,19 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def suites(promises: Sequence[Promise]) -> list[Suite]:
-    """Promises by suite and claim."""
+    """Promises by suite and claim, in the order in which they were asked; what wasn't asked comes last."""
     grouped: dict[str, dict[str, list[Promise]]] = {}
     for each in promises:
         grouped.setdefault(each.suite, {}).setdefault(each.claim, []).append(each)
     return [
-        Suite(suite, [claim_of(suite, name, cases) for name, cases in claims.items()])
+        Suite(suite, sorted((claim_of(suite, *claim) for claim in claims.items()), key=unasked))
         for suite, claims in grouped.items()
     ]
+
+
+def unasked(claim: Claim) -> bool:
+    """Whether no case of a claim was asked."""
+    return claim.outcome is Outcome.NOT_PROVEN
 
 
 def claim_of(suite: str, name: str, cases: list[Promise]) -> Claim:

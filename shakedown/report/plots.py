@@ -176,34 +176,24 @@ def versions(story: Story, bins: Bins) -> Track | None:
 
 
 def replica_steps(story: Story) -> dict[str, list[tuple[float, float]]]:
-    """(when, how many) for pods wanted and ready, for each version, and for what the autoscaler wants."""
-    pods = story.of("pods")
-    found = {"wanted": steps(pods, "wanted"), "ready": steps(pods, "ready")}
-    found["autoscaler wants"] = steps(story.of("hpa"), "desired")
-    versions = sorted({str(v) for event in pods for v in dict(event.fields.get("by_version") or {})})
-    for version in versions if len(versions) > 1 else []:
-        counted = [replace(e, fields={"n": (e.fields.get("by_version") or {}).get(version, 0)}) for e in pods]
-        found[f"of version {version}"] = steps(counted, "n")
+    """(when, how many) for servers wanted, ready and of the newest template, and for what the autoscaler wants."""
+    seen = story.of("replicas")
+    fields = {"wanted": "wanted", "ready": "ready", "of the newest template": "updated", "autoscaler wants": "desired"}
+    found = {name: steps(seen, field) for name, field in fields.items()}
     return {name: changes for name, changes in found.items() if changes}
 
 
-def version_style(name: str) -> int:
-    """The colour of a version, the same in each track; names that are no numbers share one."""
-    last = name.rpartition(" ")[2]
-    return int(last) % VERSION_STYLES if last.isdecimal() else 0
-
-
 def replicas(story: Story) -> Track | None:
-    """Pods wanted, ready and of each version, and what the autoscaler wants; None where nobody watched."""
+    """Servers wanted, ready and of the newest template, and what the autoscaler wants; None where nobody watched."""
     found = replica_steps(story)
     if not found:
         return None
     most = max(value for changes in found.values() for _, value in changes)
     scale = Scale(max(1.0, math.ceil(most)), HEIGHT)
-    fixed = {"wanted": "line-wanted", "ready": "line-ready", "autoscaler wants": "line-hpa"}
+    styles = {"wanted": "line-wanted", "ready": "line-ready", "autoscaler wants": "line-hpa"}
     picture, keys = Markup(""), []
     for name, changes in found.items():
-        style = fixed.get(name) or f"line-version-{version_style(name)}"
+        style = styles.get(name, "line-newest")
         points = [(at - story.start, scale.at(value)) for at, value in changes]
         picture += svg.stairs(points, story.end - story.start, f"line {style}")
         keys.append((style, name))

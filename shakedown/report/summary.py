@@ -9,7 +9,7 @@ WORD = {
     Outcome.PASSED: "proven",
     Outcome.FAILED: "FAILED",
     Outcome.INCONCLUSIVE: "NOT JUDGED",
-    Outcome.NOT_PROVEN: "not proven",
+    Outcome.NOT_PROVEN: "not asked",
 }
 SEVERITY = list(WORD)  # printed in this order, so that the bad news stands next to the prompt
 

@@ -15,6 +15,8 @@ from shakedown.settings import Deadlines, Deployment
 from shakedown.timing import metrics_of
 from shakedown.wait import NotYet, eventually
 
+pytestmark = pytest.mark.needs("monitoring")
+
 RATE_WINDOW = "1m"  # in the place of Grafana's $__rate_interval
 
 

@@ -10,7 +10,7 @@ from shakedown.manifests import Stack
 from shakedown.serving import Pod
 from shakedown.settings import Deployment
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.test_bed]
 
 # asking who one is and what one may: every account may do that
 ABOUT_ONESELF = {"authorization.k8s.io", "authentication.k8s.io"}

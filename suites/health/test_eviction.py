@@ -120,7 +120,7 @@ def drained(
     """One server evicted with a request under way, the next one asked for meanwhile; its successor is waited for."""
     place = deployment.namespace
     leaving, other = pods(cluster, place, selector_of(stack.find("Deployment", deployment.workload)))[:2]
-    with replicas_of(cluster, place, [leaving]) as tunnels:
+    with replicas_of(cluster, place, [leaving], deployment.ports) as tunnels:
         request = HalfSent(tunnels[leaving.name], deployment.model, oracle)
         first = evict(cluster, place, leaving.name, dry_run=False)
         second = evict(cluster, place, other.name, dry_run=True)

@@ -16,6 +16,8 @@ from shakedown.settings import Deadlines, Deployment
 from shakedown.verdict import Inconclusive
 from shakedown.wait import NotYet, eventually
 
+pytestmark = pytest.mark.test_bed  # it writes into the model store
+
 JOB = "model-import"
 
 

@@ -12,7 +12,7 @@ from shakedown.manifests import Stack
 from shakedown.oracle import Oracle
 from shakedown.settings import Deployment, Objectives
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.test_bed]
 
 DOOR = "http://traefik.gateway.svc.cluster.local"
 REQUESTS = 20

@@ -3,6 +3,8 @@
 import json
 from datetime import datetime
 
+import pytest
+
 from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
 from shakedown.lab import GUEST, Lab, Visitors
@@ -12,6 +14,8 @@ from shakedown.serving import HTTP_PORT, Pod
 from shakedown.settings import Deadlines, Deployment
 from shakedown.verdict import Failed, Inconclusive
 from shakedown.wait import NotYet, eventually
+
+pytestmark = pytest.mark.test_bed  # clients are put into the gateway's namespace
 
 CLIENTS = 8
 BATCH = 24

@@ -10,7 +10,7 @@ from shakedown.lab import hardened_manifest
 from shakedown.manifests import Manifest, Stack
 from shakedown.settings import Deployment
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.test_bed]
 
 PROBE = "shakedown-pod-security"
 LEVEL = "pod-security.kubernetes.io/enforce"

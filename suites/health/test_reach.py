@@ -11,7 +11,7 @@ from shakedown.serving import GRPC_PORT, HTTP_PORT, METRICS_PATH, Endpoint, Pod
 from shakedown.settings import Deadlines
 from shakedown.wait import NotYet, eventually
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.test_bed]
 
 Targets = dict[str, tuple[str, int]]
 

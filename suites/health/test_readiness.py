@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from fixtures.serving import Steady
 from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
@@ -68,6 +70,10 @@ def await_running(
     return eventually(running, within=deadlines.pods + seconds, awaited="a server without a model has had its time")
 
 
+@pytest.mark.touches(
+    "ConfigMap {d.namespace}/shakedown-broken-path: made and deleted",
+    "Deployment {d.namespace}/{d.workload}: another pod template, then put back",
+)
 def test_server_whose_model_cannot_load_never_gets_ready_and_the_old_ones_serve_on(
     cluster: Cluster,
     stack: Stack,

@@ -34,16 +34,17 @@ def test_replicas_are_spread_over_the_workers(servers: list[Pod], workers: list[
     evidence(f"servers by worker: {dict(count)}")
 
 
-def test_nothing_has_been_restarted(cluster: Cluster, stack: Stack, evidence: Evidence) -> None:
+def test_nothing_has_been_restarted(cluster: Cluster, stack: Stack, deployment: Deployment, evidence: Evidence) -> None:
     """No container of the stack has ended and been started again: a crash that heals itself is still a crash."""
-    pods = [pod for namespace in stack.namespaces for pod in cluster.core.list_namespaced_pod(namespace).items]
+    namespaces = stack.namespaces or [deployment.namespace]  # a stack that was found brings none
+    pods = [pod for namespace in namespaces for pod in cluster.core.list_namespaced_pod(namespace).items]
     statuses = [(pod.metadata.name, status) for pod in pods for status in pod.status.container_statuses or []]
     restarted = [
         f"{pod} {status.restart_count} times ({why(status)})" for pod, status in statuses if status.restart_count
     ]
     assert not restarted, f"restarted: {', '.join(restarted)}"
     assert statuses, "the stack's namespaces hold no containers"
-    evidence(f"{len(statuses)} containers in {', '.join(stack.namespaces)}, no restart")
+    evidence(f"{len(statuses)} containers in {', '.join(namespaces)}, no restart")
 
 
 def why(status: object) -> str:

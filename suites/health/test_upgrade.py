@@ -2,12 +2,16 @@
 
 import copy
 
+import pytest
+
 from fixtures.serving import Steady
 from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
 from shakedown.manifests import Manifest, Stack, apply
 from shakedown.rollout import await_rollout
 from shakedown.settings import Deadlines
+
+pytestmark = pytest.mark.test_bed  # everything is applied anew
 
 REVISION = "shakedown.dev/revision"
 

@@ -7,8 +7,6 @@ from models.golden import MIN_ACCURACY, Golden
 from shakedown.serving import Endpoint
 from shakedown.settings import Deployment
 
-BATCH = 32
-
 
 def test_served_accuracy_equals_the_accuracy_in_process(
     gateway: Endpoint, deployment: Deployment, golden: Golden, served: int, evidence: Evidence
@@ -16,8 +14,8 @@ def test_served_accuracy_equals_the_accuracy_in_process(
     """Over the whole held-out split, users get right labels exactly as often as TensorFlow in process did."""
     images, labels = golden.held_out_images, golden.held_out_labels
     found = [
-        gateway.predict_rest(deployment.model, images[start : start + BATCH]).argmax(axis=1)
-        for start in range(0, len(images), BATCH)
+        gateway.predict_rest(deployment.model, images[start : start + deployment.batch]).argmax(axis=1)
+        for start in range(0, len(images), deployment.batch)
     ]
     right = int((np.concatenate(found) == labels).sum())
     wanted = round(golden.versions[served].accuracy * len(labels))

@@ -14,7 +14,7 @@ from shakedown.protos import predict_pb2, types_pb2
 from shakedown.serving import Endpoint
 from shakedown.settings import Deployment
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.needs("whole_door")]
 
 GOOD = [0.0] * 784
 # path after /v1/models/, body, code, and what the text must hold
@@ -66,10 +66,11 @@ REST: dict[str, tuple[str, bytes | dict[str, Any], int, str]] = {
 
 @pytest.mark.parametrize("case", REST)
 def test_wrong_rest_request_is_refused_with_its_code_and_text(
-    one: Endpoint, gateway: Endpoint, evidence: Evidence, case: str
+    one: Endpoint, gateway: Endpoint, deployment: Deployment, evidence: Evidence, case: str
 ) -> None:
     """Over REST what is wrong gets its own code and text, from a server and unchanged through the front door."""
     path, body, code, text = REST[case]
+    path, text = (words.replace("digits", deployment.model) for words in (path, text))
     answers = [endpoint.post(f"/v1/models/{path}", body) for endpoint in (one, gateway)]
     for answer in answers:
         assert answer.status_code == code, f"HTTP {answer.status_code}, wanted {code}: {answer.text[:200]}"
@@ -149,6 +150,7 @@ def test_wrong_grpc_request_is_refused_with_its_code_and_text(
 ) -> None:  # fmt: skip
     """Over gRPC what is wrong gets its own code and text, from a server and unchanged through the front door."""
     spoil, code, text = GRPC[case]
+    text = text.replace("digits", deployment.model)
     request = prediction_request(deployment.model, oracle.images[:1])
     spoil(request)
     refusals = []

@@ -14,7 +14,6 @@ from shakedown.settings import Deployment
 
 pytestmark = pytest.mark.smoke
 
-BATCH = 32  # max_batch_size in manifests/base/serving/config/batching.config
 QUEUED = ":tensorflow:serving:batching_session:queuing_latency_count"
 
 
@@ -29,7 +28,7 @@ def test_rest_and_grpc_answer_exactly_alike(
     one: Endpoint, deployment: Deployment, oracle: Oracle, evidence: Evidence
 ) -> None:
     """The same images over REST and over gRPC give the same floats, to the last bit: JSON loses nothing."""
-    images = oracle.images[:BATCH]
+    images = oracle.images[: deployment.batch]
     rest = one.predict_rest(deployment.model, images)
     grpc, _ = predict_grpc(one, deployment.model, images)
     by_rest, by_grpc = oracle.version_of(0, rest[0]), oracle.version_of(0, grpc[0])
@@ -42,14 +41,14 @@ def test_batch_and_single_answers_agree(
     one: Endpoint, deployment: Deployment, oracle: Oracle, evidence: Evidence
 ) -> None:
     """Images sent together are answered as each alone: same order, same labels, within the stated tolerance."""
-    images = oracle.images[:BATCH]
+    images = oracle.images[: deployment.batch]
     batch = one.predict_rest(deployment.model, images)
-    single = np.concatenate([one.predict_rest(deployment.model, images[i : i + 1]) for i in range(BATCH)])
-    assert batch.shape == single.shape == (BATCH, 10), f"{BATCH} images sent together got {len(batch)} answers"
+    single = np.concatenate([one.predict_rest(deployment.model, images[i : i + 1]) for i in range(len(images))])
+    assert batch.shape == single.shape == (len(images), 10), f"{len(images)} sent together got {len(batch)} answers"
     apart = np.abs(batch - single).max(axis=1)
     assert apart.max() <= oracle.tolerance, f"image {apart.argmax()} is answered {apart.max():g} apart"
     assert (batch.argmax(axis=1) == single.argmax(axis=1)).all()
-    evidence(f"{BATCH} images, at most {apart.max():.1e} apart, same labels")
+    evidence(f"{len(images)} images, at most {apart.max():.1e} apart, same labels")
 
 
 def test_row_and_columnar_format_answer_alike(
@@ -117,17 +116,18 @@ def test_batch_above_the_limit_is_refused(
     one: Endpoint, deployment: Deployment, oracle: Oracle, served: int, evidence: Evidence
 ) -> None:
     """The batching limit is in force: a batch at it is answered right, one above it is refused with a reason."""
-    images = np.tile(oracle.images, (2, 1))
-    wrong = oracle.mismatch(served, one.predict_rest(deployment.model, images[:BATCH]))
+    most = deployment.batch
+    images = np.tile(oracle.images, (1 + most // len(oracle.images), 1))[: most + 1]
+    wrong = oracle.mismatch(served, one.predict_rest(deployment.model, images[: min(most, len(oracle.images))]))
     assert not wrong, wrong
-    text = f"Task size {BATCH + 1} is larger than maximum input batch size {BATCH}"
-    answer = one.post(f"/v1/models/{deployment.model}:predict", {"instances": images[: BATCH + 1].tolist()})
-    assert answer.status_code == 400, f"{BATCH + 1} images: HTTP {answer.status_code}; is --enable_batching set?"
+    text = f"Task size {most + 1} is larger than maximum input batch size {most}"
+    answer = one.post(f"/v1/models/{deployment.model}:predict", {"instances": images.tolist()})
+    assert answer.status_code == 400, f"{most + 1} images: HTTP {answer.status_code}; is --enable_batching set?"
     assert text in answer.json()["error"]
     with pytest.raises(Refused, match=text) as refused:
-        send(one, prediction_request(deployment.model, images[: BATCH + 1]))
+        send(one, prediction_request(deployment.model, images))
     assert refused.value.code == "INVALID_ARGUMENT"
-    evidence(f"{BATCH} images answered; {BATCH + 1}: {text}")
+    evidence(f"{most} images answered; {most + 1}: {text}")
 
 
 def test_predictions_pass_the_batching_queue(

@@ -11,25 +11,23 @@ from shakedown.settings import Deployment
 
 pytestmark = pytest.mark.smoke
 
-BATCH = 32  # what manifests/base/serving/config/batching.config admits
 
-
-def over_rest(endpoint: Endpoint, model: str, oracle: Oracle) -> Floats:
+def over_rest(endpoint: Endpoint, names: Deployment, oracle: Oracle) -> Floats:
     """A server's answers to all golden images over REST, in batches."""
-    parts = [endpoint.predict_rest(model, part) for part in batches(oracle)]
+    parts = [endpoint.predict_rest(names.model, part) for part in batches(oracle, names.batch)]
     return np.concatenate(parts)
 
 
-def over_grpc(endpoint: Endpoint, model: str, oracle: Oracle, version: int) -> Floats:
+def over_grpc(endpoint: Endpoint, names: Deployment, oracle: Oracle, version: int) -> Floats:
     """A server's answers to all golden images over gRPC, in batches, each from the expected version."""
-    answers = [predict_grpc(endpoint, model, part) for part in batches(oracle)]
+    answers = [predict_grpc(endpoint, names.model, part) for part in batches(oracle, names.batch)]
     assert {answered for _, answered in answers} == {version}, f"{endpoint.name} answers from other versions"
     return np.concatenate([found for found, _ in answers])
 
 
-def batches(oracle: Oracle) -> list[Floats]:
+def batches(oracle: Oracle, most: int) -> list[Floats]:
     """The golden images in the largest batches that the servers take."""
-    return [oracle.images[start : start + BATCH] for start in range(0, len(oracle.images), BATCH)]
+    return [oracle.images[start : start + most] for start in range(0, len(oracle.images), most)]
 
 
 def test_every_replica_answers_the_golden_images_over_rest(
@@ -39,7 +37,7 @@ def test_every_replica_answers_the_golden_images_over_rest(
     wrong = {
         name: text
         for name, endpoint in replicas.items()
-        if (text := oracle.mismatch(served, over_rest(endpoint, deployment.model, oracle)))
+        if (text := oracle.mismatch(served, over_rest(endpoint, deployment, oracle)))
     }
     assert not wrong, "; ".join(f"replica {name}: {text}" for name, text in wrong.items())
     evidence(
@@ -54,7 +52,7 @@ def test_every_replica_answers_the_golden_images_over_grpc(
     wrong = {
         name: text
         for name, endpoint in replicas.items()
-        if (text := oracle.mismatch(served, over_grpc(endpoint, deployment.model, oracle, served)))
+        if (text := oracle.mismatch(served, over_grpc(endpoint, deployment, oracle, served)))
     }
     assert not wrong, "; ".join(f"replica {name}: {text}" for name, text in wrong.items())
     evidence(
@@ -62,12 +60,13 @@ def test_every_replica_answers_the_golden_images_over_grpc(
     )
 
 
+@pytest.mark.needs("whole_door")
 def test_front_door_answers_the_golden_images_over_rest_and_grpc(
     gateway: Endpoint, deployment: Deployment, oracle: Oracle, served: int, evidence: Evidence
 ) -> None:
     """Users' way in gives the right answers over both protocols."""
-    rest = oracle.mismatch(served, over_rest(gateway, deployment.model, oracle))
-    grpc = oracle.mismatch(served, over_grpc(gateway, deployment.model, oracle, served))
+    rest = oracle.mismatch(served, over_rest(gateway, deployment, oracle))
+    grpc = oracle.mismatch(served, over_grpc(gateway, deployment, oracle, served))
     assert not rest, f"over REST: {rest}"
     assert not grpc, f"over gRPC: {grpc}"
     evidence(f"{len(oracle.images)} images over each protocol at {gateway.rest}")
@@ -77,7 +76,7 @@ def test_replicas_answer_alike(
     replicas: dict[str, Endpoint], deployment: Deployment, oracle: Oracle, evidence: Evidence
 ) -> None:
     """Which server a user meets makes no difference: every server's answers are the same, to the last bit."""
-    answers = {name: over_rest(endpoint, deployment.model, oracle) for name, endpoint in replicas.items()}
+    answers = {name: over_rest(endpoint, deployment, oracle) for name, endpoint in replicas.items()}
     assert len(answers) >= 2, f"only {list(answers)} runs: there is nothing to compare"
     first, *others = answers
     reference = answers[first]

@@ -9,6 +9,8 @@ from models import lite
 from models.build import bundle
 from shakedown.settings import Objectives
 
+pytestmark = pytest.mark.test_bed  # files of this project, and no server
+
 
 @pytest.fixture(scope="module")
 def judgements() -> Mapping[str, lite.Judgement]:

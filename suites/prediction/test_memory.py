@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+import pytest
+
 from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
 from shakedown.grpc_client import reload_config, serving_only, with_more
@@ -11,6 +13,8 @@ from shakedown.serving import Endpoint, Pod
 from shakedown.settings import Deadlines, Deployment
 from shakedown.verdict import Inconclusive
 from shakedown.wait import NotYet, eventually
+
+pytestmark = pytest.mark.test_bed  # the kubelet is asked
 
 SWAPS = 12  # enough that what leaked would stand out of the allocator's own coming and going
 MIB = 2**20

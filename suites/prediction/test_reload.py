@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from fixtures.serving import Steady
 from fixtures.verdicts import Evidence
 from models.build import bundle
 from shakedown.serving import Endpoint
 from shakedown.settings import Deadlines, Deployment
 from shakedown.wait import NotYet, eventually
+
+pytestmark = pytest.mark.test_bed  # it writes into the model store
 
 Replicas = dict[str, Endpoint]
 ATTEMPTS = ":tensorflow:cc:saved_model:load_attempt_count"

@@ -14,6 +14,8 @@ from shakedown.settings import Deadlines, Deployment
 from shakedown.verdict import Failed
 from shakedown.wait import NotYet, eventually
 
+pytestmark = pytest.mark.test_bed  # the servers are configured anew
+
 BATCH = 32
 Replicas = dict[str, Endpoint]
 

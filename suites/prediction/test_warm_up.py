@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pytest
 import yaml
 
 from fixtures.verdicts import Evidence
@@ -21,6 +22,8 @@ from shakedown.settings import Deadlines, Deployment
 from shakedown.verdict import Failed, Inconclusive
 from shakedown.wait import NotYet, eventually
 from shakedown.workloads import troubles
+
+pytestmark = pytest.mark.test_bed  # it writes into the model store
 
 ROUNDS = 7
 LATER = 5

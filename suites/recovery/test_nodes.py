@@ -29,6 +29,7 @@ def test_drained_node_gives_up_its_servers_without_a_failed_or_wrong_prediction(
     evidence(f"{course.told()}; never fewer than {least} of {doomed.out_of} servers")
 
 
+@pytest.mark.touches("Pods of Deployment {d.namespace}/{d.workload}: one is evicted, a second eviction is asked for")
 def test_second_eviction_at_once_is_refused(
     arena: Arena, cluster: Cluster, servers: list[Pod], deployment: Deployment, pace: Pace, evidence: Evidence
 ) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from fixtures.faults import Arena, Expected
 from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
@@ -11,6 +13,8 @@ from shakedown.pace import Pace
 from shakedown.recovery import Done, Snapshot, replaced_pods, rid_of, whole
 from shakedown.serving import Pod
 from shakedown.settings import Deployment
+
+pytestmark = pytest.mark.touches("Deployment {d.namespace}/{d.workload}: another pod template, then put back")
 
 REVISION = "shakedown.dev/revision"
 BROKEN = "--model_config_file=/etc/serving/no-such-file"

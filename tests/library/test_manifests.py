@@ -1,13 +1,16 @@
 """What the API server tells of objects, in the words that a person is told."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.client import ApiException
 
 from shakedown import manifests
 from shakedown.manifests import lateness_of_conditions, lateness_of_job, lateness_of_rollout
+from shakedown.pace import controller_arguments
 from shakedown.verdict import Failed, UnusableEnvironment
 from shakedown.workloads import CRASHES, troubles_of
 
@@ -146,3 +149,29 @@ def test_an_overlay_that_does_not_render_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnusableEnvironment, match=r"kustomize .*overlay.*no such thing"):
         manifests.render(kubectl, tmp_path / "overlay")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["kubectl", "overlay"]
+
+
+def cluster_with(*items: dict[str, Any]) -> Any:
+    return SimpleNamespace(context="theirs", kubectl=lambda *_: json.dumps({"items": items}))
+
+
+def test_a_deployment_of_another_name_than_the_settings_say_is_told_with_those_that_are_there() -> None:
+    there = {"kind": "Deployment", "metadata": {"name": "label-reader"}}
+    said = r"has no Deployment 'tensorflow-serving', but \['label-reader'\]; name yours in shakedown.toml"
+    with pytest.raises(UnusableEnvironment, match=said):
+        manifests.found(cluster_with(there), "vision", "tensorflow-serving", within=1)
+    with pytest.raises(UnusableEnvironment, match="'vision' of theirs holds no workload to judge"):
+        manifests.found(cluster_with(), "vision", "label-reader", within=1)
+
+
+def forbidden(status: int) -> Any:
+    def get(_: str) -> dict[str, Any]:
+        raise ApiException(status=status)
+
+    return SimpleNamespace(get=get)
+
+
+def test_a_control_plane_that_may_not_be_seen_keeps_kubernetes_own_periods() -> None:
+    assert controller_arguments(forbidden(403)) == {}
+    with pytest.raises(ApiException):
+        controller_arguments(forbidden(500))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shakedown.ledger import Ledger
-from shakedown.observe.kubernetes import hpa, metric, pod_fields, workload
+from shakedown.observe.kubernetes import hpa, metric, pod_fields, replicas, workload
 from shakedown.observe.watch import Sight, Watcher, watching
 from shakedown.wait import NotYet, eventually
 
@@ -151,3 +151,12 @@ def test_a_pod_on_no_node_says_why() -> None:
     }
     fields = pod_fields(pending)
     assert (fields["what"], fields["node"], fields["ready"], fields["created"]) == ("Unschedulable", "", False, 60.0)
+
+
+def test_servers_are_counted_beside_what_the_autoscaler_wants() -> None:
+    deployment = {"spec": {"replicas": 4}, "status": {"readyReplicas": 3, "updatedReplicas": 1}}
+    api: Any = Api(deployments=deployment, horizontalpodautoscalers=HPA)
+    (sight,) = replicas(api, "ns", "web", "web")()
+    assert sight.fields == {"name": "web", "wanted": 4, "ready": 3, "updated": 1, "desired": 4}
+    (sight,) = replicas(api, "ns", "web")()
+    assert "desired" not in sight.fields, "nobody scales it"

@@ -55,7 +55,7 @@ def test_proven_promises_are_listed_with_their_evidence_and_those_not_asked_besi
     )
     assert ended.code == 0
     assert "proven     health: one is one: saw 1" in ended.shown
-    assert "not proven health: long: not asked by profile smoke" in ended.shown
+    assert "not asked  health: long: not asked by profile smoke" in ended.shown
     assert ended.verdict["counts"] == {"passed": 1, "failed": 0, "inconclusive": 0, "not proven": 1}
     assert (suite.root / "reports" / "latest" / "junit.xml").exists()
 

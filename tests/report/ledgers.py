@@ -63,7 +63,7 @@ def events(requests: int = 400) -> list[dict[str, Any]]:
     cost = {"sent": 3200, "lost": 37, "wrong": 0}
     tell(61, "fault", name="stop_node", target="worker2", step="recovered", said="", began=START + 20, **stages, **cost)
     for at, ready in ((0, 3), (21, 2), (55, 3)):
-        tell(at, "pods", wanted=3, ready=ready, by_version={"2": ready})
+        tell(at, "replicas", wanted=3, ready=ready, updated=ready, desired=3)
     for state, at in (("pending", 25), ("firing", 35), ("delivered", 38), ("resolved", 70)):
         tell(at, "alert", alertname="ReplicasMissing", state=state, labels={})
     tell(5, "mark", name="steady")

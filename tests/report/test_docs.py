@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ PYTEST_OWN = {"--collect-only", "-q", "-k"}
 
 
 def commands(file: Path) -> list[list[str]]:
-    """The commands in a document's fences, without their comments."""
+    """The commands in a document's fences, without their comments and where they write to."""
     lines = [line.strip() for fence in FENCE.findall(file.read_text()) for line in fence.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if line and not line.startswith("#")]
+    words = (shlex.split(line, comments=True) for line in lines if line and not line.startswith("#"))
+    return [list(takewhile(lambda word: word != ">", each)) for each in words]
 
 
 ALL = [(file, command) for file in DOCS for command in commands(file) if command]

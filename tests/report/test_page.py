@@ -1,5 +1,6 @@
 """The page is made of runs that never were, and says what they came to."""
 
+import json
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from shakedown.report import page
+from shakedown.report.accounts import flows
+from shakedown.report.claims import suites
 from shakedown.report.lanes import faults
 from shakedown.report.recoveries import recoveries
 from shakedown.report.series import binned
@@ -58,8 +61,8 @@ def test_recoveries_stand_beside_those_of_the_run_before(tmp_path: Path) -> None
     faster = [{**e, "whole": 30.0, "lost": 1} if e.get("step") == "recovered" else e for e in events()]
     write_ledger(folder, faster)
     text = page.render(folder)
-    assert "<td>30.0 <small>35.0</small></td>" in text
-    assert "<td>1 of 3,200 <small>37 of 3,200</small></td>" in text
+    assert '<td data-head="Whole again">30.0 <small>35.0</small></td>' in text
+    assert '<td data-head="Lost">1 of 3,200 <small>37 of 3,200</small></td>' in text
     assert "whole again after 30.0 s" in text, "it is not on the timeline"
 
 
@@ -71,7 +74,7 @@ def test_recoveries_of_one_kind_are_one_row_and_a_stage_that_was_not_needed_is_a
     assert (first.times, first.lost, first.before, others) == (2, 74, None, [])
     assert first.seconds == {"noticed": 2.5, "out": 2.5, "replaced": 31.0, "whole": 40.0}
     write_ledger(folder, [{**e, "replaced": None} if e.get("step") == "recovered" else e for e in told])
-    assert "<td>-</td>" in page.render(folder)
+    assert '<td data-head="Replaced">-</td>' in page.render(folder)
 
 
 def test_verdict_reason_and_diagnostics_of_a_failure_are_on_the_page(folder: Path) -> None:
@@ -97,7 +100,7 @@ def test_each_track_is_drawn_from_its_events_and_a_missing_one_is_named(folder: 
     for title in ("Requests", "Failed or wrong", "Latency", "Answers by version", "Replicas", "Alerts", "Faults"):
         assert f"<h3>{title} " in text
     assert "The ledger holds no" not in text
-    write_ledger(folder, [event for event in events() if event["kind"] in {"ledger", "promise", "pods"}])
+    write_ledger(folder, [event for event in events() if event["kind"] in {"ledger", "promise", "replicas"}])
     assert "The ledger holds no requests, no alerts, no faults." in page.render(folder)
 
 
@@ -135,6 +138,31 @@ def test_long_ledger_is_a_page_in_three_seconds_and_under_five_megabytes(folder:
     written = page.write(folder)
     assert time.process_time() - started < 3
     assert written.stat().st_size < 5_000_000
+
+
+def test_a_flow_that_was_measured_twice_is_two(folder: Path) -> None:
+    stage = {"kind": "stage", "flow": "scale out", "floor": 1.0, "ceiling": 5.0}
+    told = [{**stage, "at": 5050.0 + i, "name": name, "seconds": 2.0 + i} for i, name in enumerate(("a", "b", "a"))]
+    write_ledger(folder, [*events(), *told])
+    found = {flow.name: [s.seconds for s in flow.stages] for flow in flows(read(folder / "ledger.jsonl"))}
+    assert found == {"kill to alert": [13.5], "scale out": [2.0, 3.0], "scale out (2)": [4.0]}
+
+
+def test_what_was_not_asked_comes_after_what_was() -> None:
+    left_out = promise(NODE, Outcome.NOT_PROVEN, "not asked in this run")
+    asked = promise(NODE.replace("node", "pod"))
+    (suite,) = suites([left_out, asked])
+    assert [claim.outcome for claim in suite.claims] == [Outcome.PASSED, Outcome.NOT_PROVEN]
+
+
+def test_page_says_what_was_judged_and_with_which_patches(folder: Path) -> None:
+    judged = {"manifests": "sha256:abc", "images": {"x/y:1": "sha256:def"}, "patches": ["one.yaml"]}
+    found = {**verdict(folder.name, PROMISES).model_dump(mode="json"), "judged": judged}
+    (folder / "verdict.json").write_text(json.dumps(found))
+    text = page.render(folder)
+    assert "<code>sha256:abc</code>" in text
+    assert "<td>x/y:1</td><td><code>sha256:def</code></td>" in text
+    assert "Judged with patches on top: one.yaml" in text
 
 
 def test_many_cases_and_failures_leave_the_page_small_and_say_what_is_left_out(folder: Path) -> None:

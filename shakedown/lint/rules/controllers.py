@@ -18,6 +18,7 @@ UPDATE = frozenset({"update"})
 WRITE = frozenset({"create", "update", "delete"})
 OPERATOR = "monitoring.coreos.com"
 GATEWAY = "gateway.networking.k8s.io"
+INGRESSES, GATEWAYS = "--providers.kubernetesingress", "--providers.kubernetesgateway"  # what Traefik is told to read
 # what each program asks of the API server, by a part of its image's name
 RIGHTS: dict[str, tuple[tuple[str, str, frozenset[str]], ...]] = {
     "traefik": (
@@ -109,8 +110,10 @@ def _controllers_have_their_rights(obj: Obj, world: World) -> Problems:
 
 def _needed(workload: Workload) -> Iterator[tuple[str, str, frozenset[str]]]:
     for name, rights in RIGHTS.items():
-        if any(name in c.image.rpartition("/")[2] for c in workload.containers):
-            yield from rights
+        for container in (c for c in workload.containers if name in c.image.rpartition("/")[2]):
+            words = " ".join(container.command_line).lower()
+            unread = GATEWAY if INGRESSES in words and GATEWAYS not in words else ""
+            yield from (right for right in rights if not unread or right[0] != unread)
 
 
 @rule(

@@ -1,6 +1,6 @@
 from collections.abc import Iterable, Iterator
 
-from shakedown.lint.objects import Obj, Tree, dig, tree, trees
+from shakedown.lint.objects import Json, Obj, Tree, dig, tree, trees
 from shakedown.lint.rule import Problem, Problems, rule
 from shakedown.lint.server import METRICS_PATH, Server
 from shakedown.lint.world import World
@@ -65,6 +65,48 @@ def _route_takes_predictions(obj: Obj, world: World) -> Problems:
                     )
             if port == server.grpc_port:
                 yield from (Problem(f"spec.rules[{number}].matches", *each_) for each_ in _unknown(each))
+
+
+def ingresses(world: World) -> Iterable[Obj]:
+    """Ingresses that lead to a model server's REST port."""
+    return (each for each in world.of("Ingress") if any(_led_to(each, world)))
+
+
+def _led_to(obj: Obj, world: World) -> Iterator[tuple[str, Server]]:
+    """Each path of an Ingress as the field that holds it, with the server whose REST port is behind it."""
+    for i, host in enumerate(trees(obj.spec.get("rules"))):
+        for j, path in enumerate(trees(dig(host, "http", "paths"))):
+            service = dig(path, "backend", "service")
+            port = {"name": dig(service, "port", "name"), "port": dig(service, "port", "number")}
+            ref = {"name": dig(service, "name"), "port": _number(obj, dig(service, "name"), port, world)}
+            for server, number in _targets(obj, {"backendRefs": [ref]}, world):
+                if number == server.rest_port:
+                    yield f"spec.rules[{i}].http.paths[{j}]", server
+
+
+def _number(obj: Obj, service: Json, port: Tree, world: World) -> Json:
+    """The number of a Service's port that an Ingress names, or numbers."""
+    found = world.find("Service", obj.namespace, service)
+    named = [p for p in trees(found.spec.get("ports")) if p.get("name") == port["name"]] if found else []
+    return named[0].get("port") if port["name"] and named else port["port"]
+
+
+@rule(
+    "ingress-takes-predictions",
+    ingresses,
+    why="a Prefix ends at a slash: /v1/models/x takes the status of x, and never x:predict",
+)
+def _ingress_takes_predictions(obj: Obj, world: World) -> Problems:
+    rules = trees(obj.spec.get("rules"))
+    offered = [path for host in rules for path in trees(dig(host, "http", "paths"))]
+    kinds_ = {"Exact": "Exact", "Prefix": "PathPrefix"}
+    if any(path.get("pathType") not in kinds_ for path in offered):
+        return  # what that means is the controller's own affair
+    matches = [{"path": {"type": kinds_[str(p["pathType"])], "value": p.get("path")}} for p in offered]
+    for field, server in _led_to(obj, world):
+        for name in sorted(world.model_names(server)):
+            if not takes({"matches": matches}, "POST", f"/v1/models/{name}:predict"):
+                yield Problem(f"{field}.path", f"does not take POST /v1/models/{name}:predict", "say /v1/models")
 
 
 def _asks_for_more(each: Tree) -> bool:

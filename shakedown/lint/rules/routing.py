@@ -9,7 +9,10 @@ from shakedown.lint.world import World
 
 HOST = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 ENTRY_POINT = re.compile(r"--entrypoints\.(\w+)\.address=:(\d+)(/tcp)?", re.IGNORECASE)
-CONTROLLERS = {"traefik": "traefik.io/gateway-controller", "nginx": "k8s.io/ingress-nginx"}
+CONTROLLERS = {  # as each program calls itself in a class of either kind, by a part of its image's name
+    "GatewayClass": {"traefik": "traefik.io/gateway-controller"},
+    "IngressClass": {"traefik": "traefik.io/ingress-controller", "nginx": "k8s.io/ingress-nginx"},
+}
 DIAL_S = 2.0  # a deleted pod's address answers nothing; until the dial ends, a retry can't start
 
 
@@ -204,7 +207,8 @@ def _gateway_has_its_class(obj: Obj, world: World) -> Problems:
 )
 def _class_has_controller(obj: Obj, world: World) -> Problems:
     controller = str(obj.spec.get("controllerName") or obj.spec.get("controller"))
-    fitting = [c for name, c in CONTROLLERS.items() if any(name in x.image for d in doors(world) for x in d.containers)]
+    images = [container.image for door in doors(world) for container in door.containers]
+    fitting = [called for name, called in CONTROLLERS[obj.kind].items() if any(name in image for image in images)]
     if (
         fitting
         and controller not in fitting
