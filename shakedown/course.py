@@ -11,7 +11,7 @@ from shakedown.ledger import Ledger
 from shakedown.observe.alertmanager import Alertmanager, Delivery, Sink
 from shakedown.observe.link import Unreachable
 from shakedown.observe.prometheus import Alert, Labels, Prometheus, Rule
-from shakedown.timing import BUSY_S, Pace, Stage, grouping_of, lookback, stages
+from shakedown.timing import BUSY_S, HINDSIGHT, Pace, Stage, grouping_of, lookback, stages
 from shakedown.verdict import Failed
 from shakedown.wait import NotYet, eventually
 
@@ -121,8 +121,9 @@ def plan(seen: Monitoring, expected: Expected, promised: float) -> Plan:
     labels = {"alertname": rule.name, "namespace": "", **rule.labels, **expected.labels}
     window, recorded = lookback(rule.query, rules)
     targets = seen.prometheus.targets()
+    scrape = max(target.interval for target in targets)
     pace = Pace(
-        scrape=max(target.interval for target in targets),
+        scrape=scrape,
         timeout=max(target.timeout for target in targets),
         window=window,
         recorded=recorded,
@@ -131,6 +132,7 @@ def plan(seen: Monitoring, expected: Expected, promised: float) -> Plan:
         keep=rule.keep,
         grouping=grouping_of(seen.alertmanager.configuration(), labels),
         lag=expected.lag,
+        hindsight=HINDSIGHT * scrape if "absent(" in rule.query else 0.0,
     )
     made = Plan(expected, rule, stages(pace))
     if (takes := made.ceiling("seen", "evaluated", "fired", "delivered")) > promised:

@@ -18,6 +18,9 @@ from shakedown.lint.quantity import seconds
 from shakedown.observe.prometheus import Labels, Rule
 
 DISCOVERY_S = 5.0  # Prometheus takes up changes of its targets no more often than this
+# A target that is gone is given two scrapes and a tenth to come back, and then marked as gone since the first of them
+# (Prometheus' endOfRunStaleness): who looks back sees it so long before any evaluation could
+HINDSIGHT = 1.1
 BUSY_S = 5.0  # what a stage may add on a machine of 2 cores that does other things too; queries step by 1 s
 MATCHER = re.compile(r"""\s*"?([A-Za-z_]\w*)"?\s*(=~|!~|!=|=)\s*"?(.*?)"?\s*""")
 
@@ -54,6 +57,7 @@ class Pace:
 
     `scrape` and `timeout` are the slowest target's behind the rule, `window` the longest that its expression looks
     back, recorded series included, `recorded` the evaluation intervals of those, `lag` what the exporter itself lags.
+    `hindsight` is how much later than its date Prometheus writes what makes the expression true.
     """
 
     scrape: float
@@ -65,6 +69,7 @@ class Pace:
     keep: float
     grouping: Grouping
     lag: float = 0.0
+    hindsight: float = 0.0
 
 
 def stages(pace: Pace) -> tuple[Stage, ...]:
@@ -76,7 +81,13 @@ def stages(pace: Pace) -> tuple[Stage, ...]:
     group = pace.grouping
     return (
         Stage("seen", 0.0, sight, polled, f"0 .. {sighted}"),
-        Stage("evaluated", 0.0, pace.evaluation + BUSY_S, pace.evaluation, "0 .. evaluation interval + busy"),
+        Stage(
+            "evaluated",
+            0.0,
+            pace.evaluation + pace.hindsight + BUSY_S,
+            pace.evaluation,
+            "0 .. evaluation interval + what a target that is gone is marked as gone in hindsight + busy",
+        ),
         Stage(
             "fired",
             rounds,

@@ -16,7 +16,10 @@ from shakedown.observe.prometheus import NoData
 from shakedown.settings import Deadlines, Deployment
 from shakedown.wait import NotYet, eventually
 
-pytestmark = pytest.mark.test_bed  # monitoring is taken away for a while
+pytestmark = [
+    pytest.mark.test_bed,  # monitoring is taken away for a while
+    pytest.mark.timeout(3600),  # as long as an alert takes on the faithful clock; each wait has a bound of its own
+]
 PLACE = "monitoring"
 OPERATED = f"/apis/monitoring.coreos.com/v1/namespaces/{PLACE}/alertmanagers/main"
 HISTORY_S = 30  # of samples that must outlive the pod

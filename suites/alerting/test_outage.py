@@ -12,7 +12,10 @@ from shakedown.course import Expected, Monitoring, await_firing, follow, plan
 from shakedown.settings import Deployment
 from shakedown.wait import NotYet, eventually
 
-pytestmark = pytest.mark.test_bed  # it makes an outage
+pytestmark = [
+    pytest.mark.test_bed,  # it makes an outage
+    pytest.mark.timeout(3600),  # as long as its alerts take on the faithful clock; each wait has a bound of its own
+]
 HELD_BACK = "ReplicasBelowWanted"
 
 

@@ -9,7 +9,7 @@ from shakedown.course import Course, Expected, Measured, Monitoring, Shared, exa
 from shakedown.ledger import Ledger
 from shakedown.observe.alertmanager import Alertmanager, Delivery, Sink
 from shakedown.observe.prometheus import Alert, NoData, Prometheus, Rule, Target
-from shakedown.timing import BUSY_S, Stage
+from shakedown.timing import BUSY_S, HINDSIGHT, Stage
 from shakedown.verdict import Failed
 
 RULE = Rule("g", 5, "alerting", "A", "rate(x_total[15s]) > 1", 15, 0, {"severity": "page"}, {}, "", evaluated=True)
@@ -49,6 +49,11 @@ def test_a_plan_holds_the_stages_of_the_live_configuration() -> None:
     made = plan(monitoring(RULE), Expected("A"), promised=240)
     assert made.ceiling("fired") == 15 + 5 + BUSY_S
     assert [stage.name for stage in made.stages][:4] == ["seen", "evaluated", "fired", "delivered"]
+
+
+def test_what_is_marked_as_gone_in_hindsight_may_be_evaluated_later() -> None:
+    made = plan(monitoring(replace(RULE, query='absent(up{job="x"} == 1)')), Expected("A"), promised=240)
+    assert made.ceiling("evaluated") == 5 + HINDSIGHT * 5 + BUSY_S
 
 
 def test_an_alert_that_is_not_loaded_is_named() -> None:

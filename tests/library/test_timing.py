@@ -16,7 +16,7 @@ groupings = st.builds(Grouping, receiver=st.just("hook"), by=st.just(()), wait=s
 paces = st.builds(
     Pace,
     scrape=short, timeout=short, window=span, recorded=span, evaluation=short, wait=span, keep=span,
-    grouping=groupings, lag=span,
+    grouping=groupings, lag=span, hindsight=span,
 )  # fmt: skip
 
 
