@@ -1,5 +1,6 @@
 """One endpoint asked for its state, version, a prediction and its latency; no cluster is needed."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ import requests
 
 from shakedown import grpc_client
 from shakedown.oracle import Floats
-from shakedown.serving import Endpoint
+from shakedown.serving import REQUEST_S, Endpoint
 from shakedown.verdict import Failed
 
 TIMES = 10  # predictions that the latency is taken from
+SYSTEM_SAYS = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")  # in the words of an HTTP library about a connection
 ANY = 1  # what stands for a dimension that a signature leaves open
 
 
@@ -73,8 +75,19 @@ def asked(what: str, ask: Callable[[], str]) -> Answer:
     try:
         return Answer(right=True, what=what, said=ask())
     except (Failed, grpc_client.Refused, requests.RequestException, KeyError, ValueError) as error:
-        kind = "" if isinstance(error, Failed | grpc_client.Refused) else f"{type(error).__name__}: "
-        return Answer(right=False, what=what, said=" ".join(f"{kind}{error}".split())[:300])
+        return Answer(right=False, what=what, said=" ".join(words(error).split())[:300])
+
+
+def words(error: Exception) -> str:
+    """What went wrong, as a person would say it."""
+    if isinstance(error, Failed | grpc_client.Refused):
+        return str(error)
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {REQUEST_S:g} s"
+    if isinstance(error, requests.ConnectionError):
+        found = SYSTEM_SAYS.search(str(error))
+        return f"nobody can be reached there: {found[1] if found else error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def state(versions: dict[int, str]) -> str:

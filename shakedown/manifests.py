@@ -22,7 +22,7 @@ Manifest = dict[str, Any]
 ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 FOUND = (  # what is read of a stack that is there already; never a Secret
     *("deployments", "statefulsets", "daemonsets", "jobs", "horizontalpodautoscalers"),
-    *("persistentvolumeclaims", "services", "configmaps"),
+    *("persistentvolumeclaims", "services", "configmaps", "poddisruptionbudgets", "networkpolicies"),
 )
 
 

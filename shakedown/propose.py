@@ -68,7 +68,8 @@ def chosen(world: World, workload: str) -> Server:
     found = [each for each in found if workload in {"", each.workload.obj.name}]
     if not found:
         names = [obj.name for obj in world.servers] or "nothing"
-        raise NothingToPropose(f"no Deployment {workload} runs a model server; what runs one: {names}")
+        named = f"Deployment {workload}" if workload else "Deployment"
+        raise NothingToPropose(f"no {named} runs a model server; what runs one: {names}")
     if len(found) > 1:
         names = [each.workload.obj.name for each in found]
         raise NothingToPropose(f"several Deployments run a model server, choose one with --workload: {names}")

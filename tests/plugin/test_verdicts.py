@@ -66,7 +66,7 @@ def test_a_run_that_is_told_to_ask_less_than_its_profile_says_so(suite: Suite) -
     chosen = suite.run(tests, "-k", "one")
     assert chosen.code == 0
     assert chosen.verdict["narrowed"] == ["keyword=one"]
-    assert "not proven health: two: left out of this run" in chosen.shown
+    assert "not asked  health: two: left out of this run" in chosen.shown
     assert suite.run(tests, "suites/health/test_it.py::test_one").verdict["narrowed"] == []
     suite.pytester.runpytest_subprocess("suites/health")
     verdict = json.loads((suite.root / "reports" / "latest" / "verdict.json").read_text())

@@ -208,5 +208,7 @@ def test_check_of_an_endpoint_that_nobody_serves_fails_over_rest_and_grpc(server
     server.server_close()
     for scheme in ("http", "grpc"):
         assert main(["check", f"{scheme}://127.0.0.1:{port}", "--model", "m"]) == 1
-        assert capsys.readouterr().out.startswith("FAILED state")
+        said = capsys.readouterr().out
+        assert said.startswith("FAILED state")
+        assert "Connection refused" in said
     assert main(["check", "127.0.0.1:1", "--model", "m"]) == 2
