@@ -44,7 +44,9 @@ def test_batch_and_single_answers_agree(
     images = oracle.images[: deployment.batch]
     batch = one.predict_rest(deployment.model, images)
     single = np.concatenate([one.predict_rest(deployment.model, images[i : i + 1]) for i in range(len(images))])
-    assert batch.shape == single.shape == (len(images), 10), f"{len(images)} sent together got {len(batch)} answers"
+    assert batch.shape == single.shape == (len(images), 10), (
+        f"{len(images)} images sent together got {len(batch)} answers"
+    )
     apart = np.abs(batch - single).max(axis=1)
     assert apart.max() <= oracle.tolerance, f"image {apart.argmax()} is answered {apart.max():g} apart"
     assert (batch.argmax(axis=1) == single.argmax(axis=1)).all()
