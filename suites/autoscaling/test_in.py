@@ -44,9 +44,7 @@ def test_servers_go_no_faster_than_the_policy_allows(tide: Tide, evidence: Evide
     down = [a - b for a, b in pairwise(sizes)]
     assert max(down) <= scaler.down_pods, f"the size went {sizes}, {scaler.down_pods} may go at once"
     gaps = [b - a for a, b in pairwise(moments)]
-    assert min(gaps) >= scaler.down_period - SEEN_S, (
-        f"steps {gaps} s apart, the period is {scaler.down_period:g}"
-    )
+    assert min(gaps) >= scaler.down_period - SEEN_S, f"steps {gaps} s apart, the period is {scaler.down_period:g}"
     evidence(f"{sizes}, steps {', '.join(f'{gap:.1f}' for gap in gaps)} s apart")
 
 
