@@ -16,15 +16,20 @@ from shakedown.verdict import Failed, Inconclusive
 from shakedown.wait import NotYet, eventually
 
 pytestmark = pytest.mark.test_bed
-BATCH = 32  # images a request, as many as the servers take at once: a heavy prediction
 HEAVY = 0.95  # of the rate that the least is meant to take, so that the rate asks for no server itself
 
 
 @pytest.mark.usefixtures("at_rest")
 def test_servers_follow_the_cpu_while_requests_are_few(
-    cluster: Cluster, scaling: Scaling, stack: Stack, deployment: Deployment, load: Load, evidence: Evidence
+    cluster: Cluster,
+    scaling: Scaling,
+    stack: Stack,
+    deployment: Deployment,
+    load: Load,
+    served: int,
+    evidence: Evidence,
 ) -> None:
-    """Heavy predictions, too few to count as many requests, bring as many servers as the formula says for their CPU."""
+    """Large requests, too few to count as many, bring as many servers as the formula says for their CPU."""
     scaler = scaling.scaler
     scaler.require_room()
     target = cpu_request(stack.find("Deployment", deployment.workload)) * scaler.cpu / 100
@@ -41,14 +46,14 @@ def test_servers_follow_the_cpu_while_requests_are_few(
             raise NotYet(f"{told}: {scaler.proposal(size.ready, totals[-1], target)} by the formula")
         return size
 
-    with load.running(steady(rate, LONGEST_S), batch=BATCH) as traffic:
+    with load.running(steady(rate, LONGEST_S), batch=deployment.batch) as traffic:
         size = await_cpu(follows, scaling.out_within, totals, scaler.least * target * (1 + TOLERANCE))
         window = traffic.window(traffic.began, None)
     asked = scaler.proposal(scaler.least, window.rate, scaler.rate)
     assert asked == scaler.least, f"{window.rate:.1f} requests a second asked for {asked} servers themselves"
     window.assert_kept_up()
     window.assert_none_failed()
-    window.assert_none_wrong()
+    window.assert_none_wrong({served})
     evidence(f"{size.ready} servers for {totals[-1]:.2f} cores at {target:g} each; {window}")
 
 
@@ -60,6 +65,6 @@ def await_cpu(follows: Callable[[], Size], within: float, totals: list[float], n
         if max(totals) < needed:
             raise Inconclusive(
                 f"the load used {max(totals):.2f} cores, {needed:.2f} would need another server: this machine is too "
-                f"fast for {BATCH} images a request"
+                "fast for requests of deployment.batch images"
             ) from never
         raise
