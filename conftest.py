@@ -10,6 +10,7 @@ pytest_plugins = [
     "fixtures.serving",
     "fixtures.load",
     "fixtures.autoscaling",
+    "fixtures.tide",
     "fixtures.monitoring",
     "fixtures.alerting",
     "fixtures.faults",

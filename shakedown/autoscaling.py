@@ -48,13 +48,24 @@ class Scaler:
 
         Bounded by the HPA's minimum and maximum; within the tolerance of 10 % as many as there are.
         """
+        return min(self.most, max(self.least, self.asks_for(replicas, total, target)))
+
+    def asks_for(self, replicas: int, total: float, target: float) -> int:
+        """The same without the bounds: what a load would need."""
         ratio = total / (target * replicas)
-        asked = replicas if abs(ratio - 1) <= TOLERANCE else math.ceil(round(ratio * replicas, 6))
-        return min(self.most, max(self.least, asked))
+        return replicas if abs(ratio - 1) <= TOLERANCE else math.ceil(round(ratio * replicas, 6))
 
     def rests(self, replicas: int, total: float, target: float) -> bool:
         """Whether the formula leaves the number of replicas as it is."""
         return self.proposal(replicas, total, target) == replicas
+
+    def require_room(self) -> None:
+        """Raise Failed where the autoscaler has nothing to choose from."""
+        if self.most <= self.least:
+            raise Failed(
+                f"HorizontalPodAutoscaler {self.name}: maxReplicas {self.most} leaves no room above minReplicas"
+                f" {self.least}: no load is followed"
+            )
 
 
 def scaler_of(hpa: Json) -> Scaler:
@@ -84,6 +95,20 @@ def scaler_of(hpa: Json) -> Scaler:
         down_pods=policy["value"],
         down_period=float(policy["periodSeconds"]),
     )
+
+
+def cpu_request(deployment: Json) -> float:
+    """The cores that one server asks for, by its Deployment. Raises Failed where a container names none."""
+    name, total = deployment["metadata"]["name"], 0.0
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        asked = quantity(container.get("resources", {}).get("requests", {}).get("cpu"))
+        if asked is None:
+            raise Failed(
+                f"Deployment {name}: container {container['name']} has no resources.requests.cpu: the autoscaler's CPU"
+                " is a share of it, and is none, or one of the limit or of a LimitRange's default"
+            )
+        total += float(asked)
+    return total
 
 
 def live(cluster: Cluster, namespace: str, name: str) -> Json:

@@ -87,6 +87,7 @@ class Objectives(Section):
         1.0, gt=0, description="seconds that 99 in 100 predictions take at most, while servers start for more load"
     )
     latency_rate: float = Field(40, gt=0, description="predictions a second at which latency is promised")
+    calm: float = Field(900, gt=0, description="seconds that servers may outlive the load that needed them")
     lite_agreement: float = Field(0.98, gt=0, le=1, description="share of labels that TFLite models share with theirs")
     lite_accuracy_loss: float = Field(0.01, ge=0, description="accuracy that conversion to TFLite may cost, of 1")
     refusal: float = Field(1.0, gt=0, description="seconds within which the seal refuses a packet")

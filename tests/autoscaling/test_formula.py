@@ -1,12 +1,13 @@
 """The HPA's formula, as Kubernetes states it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shakedown.autoscaling import Scaler, scaler_of
+from shakedown.autoscaling import Scaler, cpu_request, scaler_of
 from shakedown.verdict import Failed
 
 HPA: dict[str, Any] = {
@@ -59,3 +60,28 @@ def test_a_value_in_place_of_an_average_value_is_named() -> None:
     metrics = [HPA["spec"]["metrics"][0], {"type": "External", "external": {"target": {"value": "20"}}}]
     with pytest.raises(Failed, match="a Value isn't divided by the replicas"):
         scaler_of({**HPA, "spec": {**HPA["spec"], "metrics": metrics}})
+
+
+def test_what_a_load_would_need_knows_no_maximum() -> None:
+    assert SCALER.asks_for(6, 240, 20) == 12
+    assert SCALER.proposal(6, 240, 20) == 6
+
+
+def test_an_autoscaler_without_room_is_named() -> None:
+    SCALER.require_room()
+    with pytest.raises(Failed, match="maxReplicas 3 leaves no room above minReplicas 3"):
+        replace(SCALER, most=3).require_room()
+
+
+def deployment(*requests: dict[str, str]) -> dict[str, Any]:
+    containers = [{"name": f"c{i}", "resources": {"requests": each}} for i, each in enumerate(requests)]
+    return {"metadata": {"name": "servers"}, "spec": {"template": {"spec": {"containers": containers}}}}
+
+
+def test_cpu_request_is_the_sum_of_all_containers() -> None:
+    assert cpu_request(deployment({"cpu": "100m"}, {"cpu": "1"})) == pytest.approx(1.1)
+
+
+def test_a_container_that_asks_for_no_cpu_is_named() -> None:
+    with pytest.raises(Failed, match=r"Deployment servers: container c1 has no resources\.requests\.cpu"):
+        cpu_request(deployment({"cpu": "1"}, {"memory": "1Gi"}))

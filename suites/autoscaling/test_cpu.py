@@ -1,0 +1,70 @@
+"""Few requests that cost much: the servers follow the CPU."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fixtures.autoscaling import Scaling
+from fixtures.verdicts import Evidence
+from shakedown.autoscaling import TOLERANCE, Size, cpu_of, cpu_request
+from shakedown.cluster import Cluster
+from shakedown.load import Load
+from shakedown.manifests import Stack
+from shakedown.settings import Deployment
+from shakedown.shapes import LONGEST_S, steady
+from shakedown.verdict import Failed, Inconclusive
+from shakedown.wait import NotYet, eventually
+
+pytestmark = pytest.mark.test_bed
+HEAVY = 0.95  # of the rate that the least is meant to take, so that the rate asks for no server itself
+
+
+@pytest.mark.usefixtures("at_rest")
+def test_servers_follow_the_cpu_while_requests_are_few(
+    cluster: Cluster,
+    scaling: Scaling,
+    stack: Stack,
+    deployment: Deployment,
+    load: Load,
+    served: int,
+    evidence: Evidence,
+) -> None:
+    """Large requests, too few to count as many, bring as many servers as the formula says for their CPU."""
+    scaler = scaling.scaler
+    scaler.require_room()
+    target = cpu_request(stack.find("Deployment", deployment.workload)) * scaler.cpu / 100
+    rate = HEAVY * scaler.rate * scaler.least
+    totals: list[float] = []
+
+    def follows() -> Size:
+        size, used = scaling.size(), cpu_of(cluster, scaling.namespace, scaling.selector)
+        totals.append(sum(each.value for each in used.values()))
+        told = f"{size}; {totals[-1]:.3f} cores used, {target:g} is the target of each"
+        if size.desired <= scaler.least or not size.desired == size.ready == size.there == len(used):
+            raise NotYet(told)
+        if not scaler.rests(size.ready, totals[-1], target):
+            raise NotYet(f"{told}: {scaler.proposal(size.ready, totals[-1], target)} by the formula")
+        return size
+
+    with load.running(steady(rate, LONGEST_S), batch=deployment.batch) as traffic:
+        size = await_cpu(follows, scaling.out_within, totals, scaler.least * target * (1 + TOLERANCE))
+        window = traffic.window(traffic.began, None)
+    asked = scaler.proposal(scaler.least, window.rate, scaler.rate)
+    assert asked == scaler.least, f"{window.rate:.1f} requests a second asked for {asked} servers themselves"
+    window.assert_kept_up()
+    window.assert_none_failed()
+    window.assert_none_wrong({served})
+    evidence(f"{size.ready} servers for {totals[-1]:.2f} cores at {target:g} each; {window}")
+
+
+def await_cpu(follows: Callable[[], Size], within: float, totals: list[float], needed: float) -> Size:
+    """Wait until the size follows. Raises Inconclusive where the load never used what would need another server."""
+    try:
+        return eventually(follows, within=within, awaited="there are as many servers as their CPU asks for")
+    except Failed as never:
+        if max(totals) < needed:
+            raise Inconclusive(
+                f"the load used {max(totals):.2f} cores, {needed:.2f} would need another server: this machine is too "
+                "fast for requests of deployment.batch images"
+            ) from never
+        raise
