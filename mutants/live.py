@@ -8,7 +8,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jsonpointer
 import yaml
@@ -43,6 +43,7 @@ class LiveMutant(Strict):
     title: str
     suffers: str
     origin: str
+    overlay: Literal["kind", "canary"] = "kind"
     change: list[Change] = Field(min_length=1)
     caught: LiveCaught
 
@@ -75,12 +76,12 @@ def read(folder: Path = FOLDER / "live") -> list[LiveMutant]:
     return found
 
 
-def rendered() -> tuple[manifests.Manifest, ...]:
-    """The objects that the mutants change: the kind overlay at the fast clock, with offline images."""
+def rendered(overlay: str) -> tuple[manifests.Manifest, ...]:
+    """The objects that the mutants change: an overlay at the fast clock, with offline images."""
     parts = bed.ensure("airgap", [recipe.name for recipe in images.EXTRAS])
     folder = ROOT / "manifests"
     return manifests.render(
-        parts.kubectl, folder / "overlays" / "kind", [folder / "components" / name for name in COMPONENTS]
+        parts.kubectl, folder / "overlays" / overlay, [folder / "components" / name for name in COMPONENTS]
     )
 
 
@@ -135,13 +136,14 @@ def run_tests(tests: list[str], *options: str) -> list[dict[str, Any]]:
     return [promise for promise in promises if promise["outcome"] != Outcome.NOT_PROVEN]
 
 
-def judge(mutant: LiveMutant, objects: tuple[manifests.Manifest, ...]) -> LiveResult:
+def judge(mutant: LiveMutant) -> LiveResult:
     """Apply the stack with one mutant and run the test that is named for it."""
     started = time.monotonic()
 
     def result(fate: Fate, said: str) -> LiveResult:
         return LiveResult(mutant.id, mutant.title, mutant.caught.test, fate, said, time.monotonic() - started)
 
+    objects = rendered(mutant.overlay)
     try:
         patches = [patch for change in mutant.change for patch in patches_of(change, objects)]
     except DoesNotApply as error:
@@ -149,7 +151,7 @@ def judge(mutant: LiveMutant, objects: tuple[manifests.Manifest, ...]) -> LiveRe
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump_all(patches, file)
         file.flush()
-        promises = run_tests([mutant.caught.test], "--patch", file.name)
+        promises = run_tests([mutant.caught.test], f"--overlay={mutant.overlay}", "--patch", file.name)
     red = [promise["reason"] for promise in promises if promise["outcome"] == Outcome.FAILED]
     if any(mutant.caught.says in reason for reason in red):
         return result(Fate.KILLED, next(reason for reason in red if mutant.caught.says in reason))
@@ -161,11 +163,13 @@ def judge(mutant: LiveMutant, objects: tuple[manifests.Manifest, ...]) -> LiveRe
 
 def require_green(mutants: list[LiveMutant]) -> None:
     """Every named test must be proven on the stack as it ships. Raises NotGreen with the first that isn't."""
-    promises = run_tests(sorted({mutant.caught.test for mutant in mutants}))
-    broken = [promise for promise in promises if promise["outcome"] != Outcome.PASSED]
-    if broken or not promises:
-        first = broken[0] if broken else {"test": "no test", "reason": "nothing was asked"}
-        raise NotGreen(f"the stack as it ships is not green: {first['test']}: {first['reason']}")
+    for overlay in sorted({mutant.overlay for mutant in mutants}):
+        tests = sorted({mutant.caught.test for mutant in mutants if mutant.overlay == overlay})
+        promises = run_tests(tests, f"--overlay={overlay}")
+        broken = [promise for promise in promises if promise["outcome"] != Outcome.PASSED]
+        if broken or not promises:
+            first = broken[0] if broken else {"test": "no test", "reason": "nothing was asked"}
+            raise NotGreen(f"the {overlay} stack as it ships is not green: {first['test']}: {first['reason']}")
 
 
 def score(only: list[str]) -> int:
@@ -173,11 +177,10 @@ def score(only: list[str]) -> int:
     mutants = [mutant for mutant in read() if not only or mutant.id in only]
     if unknown := set(only) - {mutant.id for mutant in mutants}:
         raise CatalogueError(f"there is no live mutant {', '.join(sorted(unknown))}")
-    objects = rendered()
     require_green(mutants)
     results = []
     for number, mutant in enumerate(mutants, 1):
-        results.append(judge(mutant, objects))
+        results.append(judge(mutant))
         last = results[-1]
         print(f"[{number}/{len(mutants)}] {last.fate}: {last.id} ({last.seconds:.0f} s): {last.said}", flush=True)
     killed = sum(result.fate is Fate.KILLED for result in results)

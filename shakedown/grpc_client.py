@@ -48,7 +48,8 @@ def send(endpoint: Endpoint, request: predict_pb2.PredictRequest) -> predict_pb2
     """Send one prediction, once. Raises Refused with the server's code and text."""
     try:
         with channel_to(endpoint) as channel:
-            return prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=REQUEST_S)
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            return stub.Predict(request, timeout=REQUEST_S, metadata=endpoint.headers)
     except grpc.RpcError as error:
         raise refused(error) from error
 

@@ -66,13 +66,15 @@ def pods(cluster: Cluster, namespace: str, selector: str) -> list[Pod]:
 class Endpoint:
     """Where a model server is asked: a replica through its own tunnel, or the front door.
 
-    `host` is the HTTP Host header (gRPC authority) that the front door routes by; empty for a replica.
+    `host` is the HTTP Host header (gRPC authority) that the front door routes by; empty for a replica. `headers` go
+    with each request (gRPC: metadata).
     """
 
     name: str
     rest: str
     grpc: str
     host: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
     def get(self, path: str) -> requests.Response:
         """GET a path over REST."""
@@ -84,7 +86,7 @@ class Endpoint:
         return requests.post(f"{self.rest}{path}", headers=self._headers(), timeout=REQUEST_S, data=data)
 
     def _headers(self) -> dict[str, str]:
-        return {"Host": self.host} if self.host else {}
+        return {**({"Host": self.host} if self.host else {}), **dict(self.headers)}
 
     def status(self, model: str) -> dict[int, str]:
         """Each version's state as the server tells it, e.g. {1: "AVAILABLE"}. Raises Failed unless it answers 200."""

@@ -9,6 +9,7 @@ from scipy import stats
 from shakedown.verdict import Inconclusive
 
 FEWEST_EXPECTED = 5  # below this a share's count is no longer chi-square like (Cochran's rule)
+MOST_PAIRS = 2**17
 MOST_SAMPLES = 2**24  # a plan that needs more is no plan for a test run
 
 
@@ -96,3 +97,34 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
     """
     discordant = only_first + only_second
     return float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
+
+
+def plan_mcnemar(lost: float, won: float, alpha: float, beta: float) -> int:
+    """Enough pairs that McNemar's exact two-sided test at `alpha` misses a difference in at most `beta` of all cases.
+
+    `lost` is the share of pairs that only the first got right, `won` that only the second did. A few less may do now
+    and then, since one pair more can be a little worse. Raises ValueError where they are equal, or where more than
+    2**17 pairs would be needed.
+    """
+    if lost == won:
+        raise ValueError("two sides that lose as much as they win are equally good: no sample shows a difference")
+    most = 1
+    while mcnemar_power(most, lost, won, alpha) < 1 - beta:
+        most *= 2
+        if most > MOST_PAIRS:
+            raise ValueError(f"{lost:g} lost and {won:g} won can't be told apart with {MOST_PAIRS:,} pairs")
+    least = most // 2
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (least, middle) if mcnemar_power(middle, lost, won, alpha) >= 1 - beta else (middle, most)
+    return most
+
+
+def mcnemar_power(pairs: int, lost: float, won: float, alpha: float) -> float:
+    """How likely McNemar's exact two-sided test at `alpha` shows a difference by so many pairs."""
+    discordant = np.arange(pairs + 1)
+    larger = max(lost, won) / (lost + won)
+    # the fewest of the larger kind that make the test significant, out of so many discordant pairs
+    critical = stats.binom.isf(alpha / 2, discordant, 0.5) + 1
+    seen = stats.binom.pmf(discordant, pairs, lost + won)
+    return float((seen * stats.binom.sf(critical - 1, discordant, larger)).sum())

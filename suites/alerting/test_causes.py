@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.alerting import CAUSES, ELSEWHERE, LOUD, SILENCED, WATCHDOG, Campaign
+from fixtures.alerting import CAUSES, ELSEWHERE, LOUD, OF_A_CANARY, SILENCED, WATCHDOG, Campaign
 from fixtures.verdicts import Evidence
 from shakedown.course import Monitoring
 from shakedown.observe.prometheus import Prometheus
@@ -18,7 +18,8 @@ def test_every_alert_that_is_loaded_has_a_cause_here(prometheus: Prometheus, evi
     """An alert that nobody has ever seen firing is a guess: each has a test that causes it."""
     loaded = {rule.name for rule in prometheus.rules() if rule.kind == "alerting"}
     known = {*CAUSES, *ELSEWHERE, WATCHDOG}
-    assert not loaded - known, f"no test causes {sorted(loaded - known)}; add a cause to fixtures/alerting.py"
+    uncaused = sorted(loaded - known - OF_A_CANARY)
+    assert not uncaused, f"no test causes {uncaused}; add a cause to fixtures/alerting.py"
     assert not known - loaded, f"not loaded in Prometheus: {sorted(known - loaded)}; is the PrometheusRule selected?"
     evidence(f"{len(loaded)} alerts loaded, each is caused")
 

@@ -7,12 +7,12 @@ from fixtures.static import ROOT
 from fixtures.verdicts import Evidence
 
 pytestmark = [pytest.mark.smoke, pytest.mark.own_manifests]
-ALERTS = ROOT / "manifests" / "base" / "monitoring" / "alerts.yaml"
+ALERTS = [ROOT / "manifests" / "base" / part / "alerts.yaml" for part in ("monitoring", "canary")]
 
 
 def test_every_alert_links_to_a_page_that_says_what_to_look_at_first(evidence: Evidence) -> None:
     """The page is there, is the alert's own, says what to look at first or how, and no page is left over."""
-    groups = yaml.safe_load(ALERTS.read_text())["spec"]["groups"]
+    groups = [group for file in ALERTS for group in yaml.safe_load(file.read_text())["spec"]["groups"]]
     links = {r["alert"]: r["annotations"].get("runbook_url", "") for group in groups for r in group["rules"]}
     pages = {name: ROOT / link for name, link in links.items()}
     missing = {name: link for name, link in links.items() if not link or not pages[name].is_file()}

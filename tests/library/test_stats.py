@@ -1,5 +1,6 @@
 """The statistics keep the error rates that they declare."""
 
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -10,12 +11,14 @@ from shakedown.stats import (
     mcnemar_p_value,
     one_sided_bound,
     plan_binomial,
+    plan_mcnemar,
     shares_p_value,
 )
 from shakedown.verdict import Inconclusive
 
 PROBABILITIES = st.floats(0.001, 0.999)
 ALPHAS = st.sampled_from([0.05, 0.01, 1e-4])
+REPEATS = 1000
 sums = settings(deadline=None, max_examples=25)  # each example sums over every possible outcome
 
 
@@ -115,3 +118,23 @@ def test_mcnemar_is_symmetric_and_exact(first: int, second: int) -> None:
     assert found == pytest.approx(mcnemar_p_value(second, first))
     tail = 2 * reference.binom.cdf(min(first, second), first + second, 0.5)
     assert found == pytest.approx(min(1.0, tail))
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0.02, 0.0), (0.04, 0.02), (0.0, 0.05)])
+def test_mcnemar_finds_a_difference_as_often_as_its_plan_says(lost: float, won: float) -> None:
+    pairs, draw, found = plan_mcnemar(lost, won, 0.05, 0.1), np.random.default_rng(1), 0
+    for _ in range(REPEATS):
+        first, second, _ = draw.multinomial(pairs, [lost, won, 1 - lost - won])
+        found += mcnemar_p_value(int(first), int(second)) <= 0.05
+    assert found / REPEATS in binomial_interval(round(0.9 * REPEATS), REPEATS, 1e-3) or found >= 0.9 * REPEATS
+    assert found / REPEATS < 0.97, "fewer pairs would have done"
+
+
+def test_there_is_no_plan_to_tell_equals_apart() -> None:
+    with pytest.raises(ValueError, match="equally good"):
+        plan_mcnemar(0.02, 0.02, 0.05, 0.05)
+
+
+def test_a_difference_that_needs_too_many_pairs_is_refused() -> None:
+    with pytest.raises(ValueError, match="can't be told apart"):
+        plan_mcnemar(0.2, 0.19999, 0.05, 0.05)
