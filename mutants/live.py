@@ -24,6 +24,7 @@ from shakedown.verdict import Outcome
 
 ROOT = Path(__file__).parents[1]
 REPORT = re.compile(r"^report: (reports/[^/\s]+)\S*$", re.MULTILINE)  # how the suites' summary names its folder
+TRACK = "shakedown.dev/track"
 COMPONENTS = ("fast-clock", "air-gapped")
 CLUSTER = "mutants"  # kept between the runs, which bring it back to its baseline and check that
 RUN_S = 600.0  # the longest a named test takes, its stack included, is 240 s
@@ -101,7 +102,10 @@ def patches_of(change: Change, objects: tuple[manifests.Manifest, ...]) -> list[
     if len(fitting) != 1:
         raise DoesNotApply(f"{change.on} is rendered {len(fitting)} times, and must be once")
     operations = [*change.patch, *(replaced(fitting[0], each.path, each.old, each.new) for each in change.replace)]
-    return [{"target": {"kind": kind, "name": name, "namespace": namespace}, "patch": yaml.safe_dump(operations)}]
+    target = {"kind": kind, "name": name, "namespace": namespace}
+    if track := fitting[0]["metadata"].get("labels", {}).get(TRACK):
+        target["labelSelector"] = f"{TRACK}={track}"  # kustomize knows a canary by its name without the suffix too
+    return [{"target": target, "patch": yaml.safe_dump(operations)}]
 
 
 def plain(name: str, kind: str) -> str:
