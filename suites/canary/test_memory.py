@@ -13,7 +13,7 @@ from shakedown.sequential import Finding
 from shakedown.wait import NotYet, eventually
 
 pytestmark = pytest.mark.test_bed
-HORIZON_S = 900.0  # a canary that would be killed within a quarter of an hour is none to go on with
+HORIZON_S = 3600.0  # a canary that would be killed within an hour is none to go on with
 WINDOW_S = 100  # four scrapes of cAdvisor at the pace that ships
 
 
