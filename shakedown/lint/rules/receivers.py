@@ -46,6 +46,30 @@ def _receivers_get_what_is_sent(obj: Obj, world: World) -> Problems:
                 yield Problem(FIELD, f"the webhook of {each.get('name')!r} {says}", mend)
 
 
+@rule("routes-choose", configured, why="a route that chooses nothing takes what was meant for those behind it")
+def _routes_choose(obj: Obj, world: World) -> Problems:
+    config = config_of(obj, world)
+    telling = {r.get("name") for r in trees(config.get("receivers")) if any(k.endswith("_configs") and r[k] for k in r)}
+    for parent in routes(tree(config.get("route"))):
+        below = trees(parent.get("routes"))
+        for each in below[:-1]:
+            if not any(each.get(key) for key in ("matchers", "match", "match_re", "continue")):
+                yield Problem(FIELD, f"the route to {each.get('receiver')!r} has no matchers", "name what it takes")
+        for each in below:
+            if (
+                any(map(_asks_for_critical, each.get("matchers") or []))
+                and each.get("receiver", parent.get("receiver")) not in telling
+            ):
+                yield Problem(
+                    FIELD, f"receiver {each.get('receiver')!r} of critical alerts tells nobody", "tell someone"
+                )
+
+
+def _asks_for_critical(text: object) -> bool:
+    matcher = MATCHER.fullmatch(str(text))
+    return bool(matcher and matcher[2] in {"=", "=~"} and matcher[1] == "severity" and "critical" in matcher[3])
+
+
 @rule(
     "matchers-match-alerts",
     lambda world: configured(world) if any(True for _ in alerts(world)) else (),
