@@ -96,7 +96,8 @@ def swaps(value: Any) -> Iterator[tuple[str, Any]]:  # the same
         lines = value.splitlines()
         for number, line in enumerate(lines):
             if line.strip() and not line.strip().startswith(("#", '"""')):
-                yield f"drop line {line.strip()[:60]!r} of", "\n".join([*lines[:number], *lines[number + 1 :]]) + "\n"
+                told = f"drop line {number + 1} {line.strip()[:60]!r} of"  # two lines may read alike, and each counts
+                yield told, "\n".join([*lines[:number], *lines[number + 1 :]]) + "\n"
     elif isinstance(value, str):
         yield (
             "swap",

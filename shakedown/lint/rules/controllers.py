@@ -65,6 +65,7 @@ KUBELET_RIGHTS = {
 }
 # what has no namespace: a Role can't grant it
 CLUSTER_WIDE = {"namespaces", "nodes", "nodes/metrics", "gatewayclasses", "gatewayclasses/status", "ingressclasses"}
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # where Kubernetes mounts it
 COUNTER = "kube-state-metrics"
 # the API group of each kind that kube-state-metrics can be told to count
 COUNTED = {"pods": "", "deployments": "apps", "statefulsets": "apps", "jobs": "batch"}
@@ -249,6 +250,8 @@ def _health_problems(container: Container) -> Problems:
     paths = next((paths for name, paths in HEALTH.items() if _runs(container.image, name)), None)
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked = dig(container.data, probe, "httpGet")
+        if asked and "secure-port" in _usual_ports(container.image) and asked.get("scheme") != "HTTPS":
+            yield Problem(f"{container.field}.{probe}", "asks a TLS port in clear text", "set scheme: HTTPS")
         if asked and paths and asked.get("path", "/") not in paths and not _is_routed(asked):
             yield Problem(
                 f"{container.field}.{probe}", f"asks {asked.get('path', '/')}", f"ask {' or '.join(sorted(paths))}"
@@ -304,6 +307,11 @@ def _gateway_options_agree(obj: Obj, world: World) -> Problems:
             if dig(container.data, probe, "httpGet", "path") == "/ping" and options.get("ping") != "true":
                 yield Problem(field, f"{probe} asks /ping, and --ping is not true", "set --ping=true")
         yield from _option_references(field, options, workload, world)
+        hosts = {host for route in world.of(*ROUTES) for host in route.spec.get("hostnames") or []}
+        for header in trees(dig(container.data, "startupProbe", "httpGet", "httpHeaders")):
+            if str(header.get("name")).lower() == "host" and hosts and header.get("value") not in hosts:
+                says = f"asks for host {header.get('value')!r}, which no route names"
+                yield Problem(f"{container.field}.startupProbe", says, f"ask for one of {sorted(hosts)}")
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
@@ -408,6 +416,8 @@ def _foreign_series_keep_their_labels(obj: Obj, world: World) -> Problems:
             yield Problem(
                 f"{field}.bearerTokenFile", "the kubelet answers nobody without a token", "name the account's token"
             )
+        if KUBELET in chosen and endpoint.get("bearerTokenFile", TOKEN) != TOKEN:
+            yield Problem(f"{field}.bearerTokenFile", "is no file of Prometheus' pod", f"use {TOKEN}")
         if KUBELET in chosen and not (
             dig(endpoint, "tlsConfig", "insecureSkipVerify") or dig(endpoint, "tlsConfig", "caFile")
         ):

@@ -261,6 +261,11 @@ def _api_service_answers(obj: Obj, world: World) -> Problems:
         yield Problem(
             "metadata.name", "is not version.group", f"name it {obj.spec.get('version')}.{obj.spec.get('group')}"
         )
+    trusted = obj.spec.get("insecureSkipTLSVerify") or obj.spec.get("caBundle")
+    if not trusted and not any("inject-ca" in key for key in obj.annotations):
+        yield Problem(
+            "spec.caBundle", "is missing: its certificate is its own", "set it, or insecureSkipTLSVerify: true"
+        )
     if service is None:
         yield Problem(
             "spec.service", f"Service {ref.get('namespace')}/{ref.get('name')} is not rendered", "name one that is"

@@ -138,6 +138,12 @@ def _dashboards_read_what_is_there(obj: Obj, world: World) -> Problems:
         queries = list(_queries(found))
         if not queries:
             yield Problem(f"data[{name}]", "shows no series", "give a panel its targets")
+        for panel in trees(tree(found).get("panels")):
+            asks = [target.get("expr") for target in trees(panel.get("targets"))]
+            if dig(panel, "datasource", "type") == "prometheus" and not (asks and all(asks)):
+                yield Problem(
+                    f"data[{name}]", f"panel {panel.get('title')!r} has a target without expr", "ask a series"
+                )
         for query in queries:
             yield from (
                 Problem(f"data[{name}]", says, "correct it") for says in _query_problems(query, recorded, world)
