@@ -10,6 +10,7 @@ from mutants import live, mechanical, score
 from mutants.bench import NotGreen, bench
 from mutants.catalogue import CatalogueError, read
 from shakedown.lint.load import BadInput
+from shakedown.lint.promtool import NotJudged
 
 REPORTS = Path(__file__).parents[1] / "reports"
 
@@ -24,7 +25,7 @@ def main() -> int:
         if asked.what == "live":
             return live.score(asked.ids)
         return static() if asked.what == "static" else mechanically()
-    except (NotGreen, CatalogueError, BadInput, BuildError) as error:
+    except (NotGreen, CatalogueError, BadInput, BuildError, NotJudged) as error:
         print(f"nothing was scored: {error}", file=sys.stderr)
         return 2
 

@@ -20,11 +20,13 @@ from mutants.bench import Bench
 from mutants.catalogue import Strict
 from mutants.change import plain_name
 from shakedown.lint.objects import Obj
+from shakedown.lint.promtool import NotJudged
 
 JUDGED = Path(__file__).parent / "survivors.yaml"
 DEPLOYMENTS = ("label-reader", "production")
 # what an object is, not what it says
 KEPT = {"/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace"}
+CRASHED, NO_WORD = " CRASHES a rule: ", " got no verdict: "  # no judgement can excuse these
 LINES = 2  # texts of this many lines are mutated line by line
 
 
@@ -94,7 +96,8 @@ def swaps(value: Any) -> Iterator[tuple[str, Any]]:  # the same
         lines = value.splitlines()
         for number, line in enumerate(lines):
             if line.strip() and not line.strip().startswith(("#", '"""')):
-                yield f"drop line {line.strip()[:60]!r} of", "\n".join([*lines[:number], *lines[number + 1 :]]) + "\n"
+                told = f"drop line {number + 1} {line.strip()[:60]!r} of"  # two lines may read alike, and each counts
+                yield told, "\n".join([*lines[:number], *lines[number + 1 :]]) + "\n"
     elif isinstance(value, str):
         yield (
             "swap",
@@ -118,14 +121,19 @@ _BENCH: list[Bench] = []  # what a forked worker finds
 
 
 def fate(spot: Spot) -> str:
-    """Empty where something turns red, else that it survives, or what a rule raised: no input may crash a rule."""
+    """Empty where something turns red, else that it survives, or what a rule raised: no input may crash a rule.
+
+    One that promtool gave no verdict on was neither killed nor did it survive: that is told, and the others are tried.
+    """
     bench = _BENCH[0]
     objects = list(bench.worlds[spot.deployment].rendered)
     objects[spot.index] = mutate(objects[spot.index], spot)
     try:
         return "" if bench.catches(spot.deployment, objects) else str(spot)
+    except NotJudged as error:
+        return f"{spot}{NO_WORD}{error}"
     except Exception as error:  # noqa: BLE001  # whatever it is, it is the finding
-        return f"{spot} CRASHES a rule: {error!r}"
+        return f"{spot}{CRASHED}{error!r}"
 
 
 def run(bench: Bench) -> Outcome:
@@ -144,13 +152,14 @@ def read_judged(file: Path = JUDGED) -> list[Judgement]:
 
 
 def hold(tried: int, alive: list[str], judged: list[Judgement], seconds: float) -> Outcome:
-    """Give each survivor the first judgement whose pattern it matches."""
+    """Give each survivor the first judgement whose pattern it matches; a crash is nobody's to judge."""
     patterns = [(re.compile(each.pattern), each.kind) for each in judged]
     used: Counter[str] = Counter()
     survivors: dict[str, str] = {}
     unjudged = []
     for spot in alive:
-        found = next(((pattern, kind) for pattern, kind in patterns if pattern.search(spot)), None)
+        fitting = () if CRASHED in spot or NO_WORD in spot else patterns
+        found = next(((pattern, kind) for pattern, kind in fitting if pattern.search(spot)), None)
         if found is None:
             unjudged.append(spot)
         else:

@@ -8,17 +8,24 @@ import yaml
 
 from shakedown.lint.objects import Obj, trees
 
-TIMEOUT_S = 60
+TIMEOUT_S = 60  # it takes one to four on an idle machine
 RULE_FILE = "rules.yaml"
 
 
+class NotJudged(Exception):
+    """promtool gave no verdict, neither for nor against; the message says of what, and what to do."""
+
+
 def check(promtool: Path, rules: Obj) -> str:
-    """What promtool says against the groups of a PrometheusRule; empty where it takes them."""
+    """What promtool says against the groups of a PrometheusRule; empty where it takes them. Raises NotJudged."""
     return _check(promtool, _groups((rules,)))
 
 
 def unit_test(promtool: Path, rules: Sequence[Obj], test: Path) -> str:
-    """What promtool says of one unit test, whose rule file `rules.yaml` is the groups of all rules given."""
+    """What promtool says of one unit test, whose rule file `rules.yaml` is the groups of all rules given.
+
+    Raises NotJudged.
+    """
     return _unit_test(promtool, _groups(tuple(rules)), test.name, test.read_text(encoding="utf-8"))
 
 
@@ -45,6 +52,13 @@ def _unit_test(promtool: Path, groups: str, name: str, test: str) -> str:
 
 
 def _run(command: list[str], folder: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=folder, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=folder, check=False)
+    except subprocess.TimeoutExpired as error:
+        asked = " ".join(command[1:]).replace(f"{folder}/", "")
+        raise NotJudged(
+            f"Prometheus rules could not be judged: `promtool {asked}` gave no answer within {TIMEOUT_S} s. Run it"
+            " again on an idle machine; if it hangs there too, take rules or unit tests out until it ends"
+        ) from error
     said = " ".join(line.strip() for line in (done.stdout + done.stderr).replace(f"{folder}/", "").splitlines())
     return said if done.returncode else ""

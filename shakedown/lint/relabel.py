@@ -26,9 +26,14 @@ def relabelled(labels: Labels, relabelings: Sequence[Tree]) -> Labels | None:
         if action == "labeldrop":
             found = {name: value for name, value in found.items() if not pattern.fullmatch(name)}
         if action == "replace" and match and each.get("targetLabel"):
-            text = re.sub(r"\$\{?(\d+)\}?", r"\\\1", str(each.get("replacement", "$1")))
-            found[str(each["targetLabel"])] = match.expand(text)
+            found[str(each["targetLabel"])] = _expand(match, str(each.get("replacement", "$1")))
     return found
+
+
+def _expand(match: re.Match[str], template: str) -> str:
+    """The template as Go's regexp expands it: a group that is not there holds nothing, and `$1x` asks for one `1x`."""
+    held = {"0": match[0], **{str(n): each for n, each in enumerate(match.groups(""), 1)}, **match.groupdict("")}
+    return re.sub(r"\$(?:\{(\w+)\}|(\w+)|\$)", lambda m: held.get(m[1] or m[2], "") if m.lastindex else "$", template)
 
 
 def gateway_series(metric: str, world: World) -> Iterator[Labels]:

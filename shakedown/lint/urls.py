@@ -56,7 +56,9 @@ def obstacles(url: str, asker: Pod, world: World) -> Iterator[tuple[str, str]]:
         (Pod(str(w.obj), w.namespace, w.labels, w.declared_ports), w.port_behind(port)) for w in world.backends(service)
     ]
     behind += [
-        (pod, place.port) for _, pod in operated_pods(world) if place.name == f"{pod.name.split()[0].lower()}-operated"
+        (pod, place.port)
+        for instance, pod in operated_pods(world)
+        if (place.namespace, place.name) == (instance.namespace, f"{instance.kind.lower()}-operated")
     ]
     asked = [(DNS, 53, "UDP"), (DNS, 53, "TCP"), *((pod, number or 0, "TCP") for pod, number in behind)]
     for target, number, protocol in asked:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from fixtures.static import MOST_CASES, cases, told_once
+from shakedown.lint import promtool
 from shakedown.lint.objects import Obj
 from shakedown.lint.rule import Judgement, Problem, Rule
 
@@ -34,6 +35,18 @@ def test_bad_input_ends_with_a_sentence_and_exit_code_4(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert "is not YAML" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_promtool_that_hangs_is_a_sentence_and_neither_green_nor_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = tmp_path / "promtool"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(promtool, "TIMEOUT_S", 0.1)
+    groups = {"spec": {"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "vector(1)"}]}]}}
+    with pytest.raises(promtool.NotJudged, match=r"`promtool check rules rules.yaml` gave no answer within 0.1 s"):
+        promtool.check(hanging, Obj({"kind": "PrometheusRule", **groups}, "given"))
 
 
 def test_each_object_is_judged_by_name_and_rules_that_judged_nothing_say_so(tmp_path: Path) -> None:

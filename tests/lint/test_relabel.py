@@ -14,6 +14,11 @@ from shakedown.lint.relabel import relabelled
             {"sourceLabels": ["a"], "regex": "(.+)-(.+)", "targetLabel": "b", "replacement": "$2"},
             {"a": "x-y", "b": "y"},
         ),
+        ({"sourceLabels": ["a"], "targetLabel": "b", "replacement": "$2"}, {"a": "x-y", "b": ""}),  # no such group
+        (
+            {"sourceLabels": ["a"], "regex": "(?P<l>.)-(.)|(z)", "targetLabel": "b", "replacement": "$1x${l}$3$$"},
+            {"a": "x-y", "b": "x$"},
+        ),
         ({"sourceLabels": ["a"], "regex": "x", "targetLabel": "b"}, {"a": "x-y"}),  # anchored: no match, no label
         ({"sourceLabels": ["a", "c"], "regex": "x-y;", "action": "keep"}, {"a": "x-y"}),
         ({"sourceLabels": ["a"], "regex": "x", "action": "keep"}, None),

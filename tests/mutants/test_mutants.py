@@ -79,6 +79,13 @@ def test_a_survivor_that_nobody_judged_and_a_stale_judgement_are_told() -> None:
         mechanical.Judgement.model_validate({"pattern": pattern, "count": 1, "class": "harmless", "reason": "r"})
         for pattern in ("labels", "never")
     ]
-    outcome = mechanical.hold(10, ["a delete /labels", "b delete /spec"], judged, 1.0)
+    crashed = f"c delete /labels{mechanical.CRASHED}KeyError()"
+    outcome = mechanical.hold(10, ["a delete /labels", "b delete /spec", crashed], judged, 1.0)
     assert outcome.survivors == {"a delete /labels": "harmless"}
-    assert (outcome.unjudged, outcome.stale) == (["b delete /spec"], ["never"])
+    assert (outcome.unjudged, outcome.stale) == (["b delete /spec", crashed], ["never"])
+
+
+def test_every_mechanical_mutant_has_a_name_of_its_own(ground: Bench) -> None:
+    """Survivors are kept by name: two of one name would count as one, and the score would flatter."""
+    names = [str(spot) for spot in mechanical.spots(ground)]
+    assert len(set(names)) == len(names) > 0

@@ -7,8 +7,10 @@ from shakedown.lint.objects import Obj, Tree, dig, tree, trees
 from shakedown.lint.quantity import quantity, seconds
 from shakedown.lint.relabel import gateway_series
 from shakedown.lint.rule import Problem, Problems, kinds, rule
+from shakedown.lint.rules.network import pod_of
 from shakedown.lint.schemas import suggestion
 from shakedown.lint.scrape import interval_of, known_labels
+from shakedown.lint.urls import obstacles
 from shakedown.lint.workload import REPLICATED, Workload
 from shakedown.lint.world import World
 
@@ -344,6 +346,9 @@ def _adapter_is_set_up(obj: Obj, world: World) -> Problems:
                 f"no Service {url[2]}/{url[1]} with port {url[4] or 80} is rendered",
                 "name the Service of Prometheus",
             )
+        else:
+            for says, mend in obstacles(args["prometheus-url"], pod_of(adapter.workload), world):
+                yield Problem(field, f"--prometheus-url: {says}", mend)
         if not any(w.obj is obj for s in world.of("APIService") for w in _behind(s, world)):
             yield Problem("metadata.name", "no APIService leads to it", "register custom or external metrics")
 

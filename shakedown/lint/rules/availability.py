@@ -39,6 +39,21 @@ def _probes_present(obj: Obj, world: World) -> Problems:
             yield Problem(f"{container.field}.{probe}", "is missing", "add it")
 
 
+def asked_otherwise(world: World) -> Iterable[Obj]:
+    """Replicated workloads behind a Service that are no model servers."""
+    return (o for o in world.workloads if o.kind in REPLICATED and o not in world.servers and world.services_of(o))
+
+
+@rule(
+    "asked-when-ready",
+    asked_otherwise,
+    why="a Service sends to a pod without a readiness probe before its program listens",
+)
+def _asked_when_ready(obj: Obj, world: World) -> Problems:
+    if not any(container.data.get("readinessProbe") for container in world.workloads[obj].containers):
+        yield Problem(f"{world.workloads[obj].prefix}.containers", "have no readinessProbe", "add one")
+
+
 @rule(
     "probes-differ",
     servers,

@@ -1,16 +1,16 @@
 import re
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 import yaml
 
 from shakedown.lint.adapter import adapter_objects
-from shakedown.lint.doors import doors
+from shakedown.lint.doors import ROUTES, doors
 from shakedown.lint.objects import Obj, Tree, dig, tree, trees
-from shakedown.lint.reach import Pod
 from shakedown.lint.rule import Problem, Problems, kinds, rule
-from shakedown.lint.rules.network import network_of, pod_of
-from shakedown.lint.scrape import KUBELET, services
-from shakedown.lint.workload import REPLICATED, Workload
+from shakedown.lint.rules.network import API, network_of, pod_of
+from shakedown.lint.scrape import KUBELET, OPERATED, services
+from shakedown.lint.workload import REPLICATED, Container, Workload
 from shakedown.lint.world import World
 
 READ = frozenset({"list", "watch"})
@@ -20,7 +20,8 @@ OPERATOR = "monitoring.coreos.com"
 GATEWAY = "gateway.networking.k8s.io"
 INGRESSES, GATEWAYS = "--providers.kubernetesingress", "--providers.kubernetesgateway"  # what Traefik is told to read
 # what each program asks of the API server, by a part of its image's name
-RIGHTS: dict[str, tuple[tuple[str, str, frozenset[str]], ...]] = {
+Right: TypeAlias = tuple[str, str, frozenset[str]]
+RIGHTS: dict[str, tuple[Right, ...]] = {
     "traefik": (
         ("", "services", READ),
         ("", "namespaces", READ),
@@ -32,7 +33,7 @@ RIGHTS: dict[str, tuple[tuple[str, str, frozenset[str]], ...]] = {
         (GATEWAY, "gateways/status", UPDATE),
         (GATEWAY, "httproutes/status", UPDATE),
     ),
-    "ingress-nginx": (
+    "ingress-nginx/controller": (
         ("", "services", READ),
         ("", "secrets", READ),
         ("", "configmaps", READ),
@@ -54,14 +55,21 @@ RIGHTS: dict[str, tuple[tuple[str, str, frozenset[str]], ...]] = {
         ("", "namespaces", READ),
         ("", "nodes", READ),
         ("", "pods", frozenset({"list", "delete"})),
-        ("discovery.k8s.io", "endpointslices", frozenset({"get", "list"}) | WRITE),
     ),
 }
+# where the operator keeps the kubelets' addresses, in the namespace that --kubelet-service names
+KUBELET_RIGHTS = {
+    "": ("", "services", frozenset({"get", "create", "update"})),
+    "kubelet-endpointslice": ("discovery.k8s.io", "endpointslices", frozenset({"get", "list"}) | WRITE),
+    "kubelet-endpoints": ("", "endpoints", frozenset({"get", "create", "update"})),
+}
+# what has no namespace: a Role can't grant it
+CLUSTER_WIDE = {"namespaces", "nodes", "nodes/metrics", "gatewayclasses", "gatewayclasses/status", "ingressclasses"}
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # where Kubernetes mounts it
 COUNTER = "kube-state-metrics"
 # the API group of each kind that kube-state-metrics can be told to count
 COUNTED = {"pods": "", "deployments": "apps", "statefulsets": "apps", "jobs": "batch"}
 COUNTED |= {"horizontalpodautoscalers": "autoscaling", "persistentvolumeclaims": "", "nodes": "", "replicasets": "apps"}
-API = Pod("the API server", address="192.0.2.1")  # RFC 5737: documentation
 
 
 def controllers(world: World) -> Iterable[Obj]:
@@ -71,7 +79,13 @@ def controllers(world: World) -> Iterable[Obj]:
 
 
 def _is_known(image: str) -> bool:
-    return any(name in image.rpartition("/")[2] for name in (*RIGHTS, COUNTER))
+    return any(_runs(image, name) for name in (*RIGHTS, COUNTER))
+
+
+def _runs(image: str, name: str) -> bool:
+    """Whether an image is a program's: its last part says so, or the last two where the program's name has two."""
+    parts = image.split("/")
+    return name in "/".join(parts[-1 - name.count("/") :])
 
 
 def door_objects(world: World) -> Iterable[Obj]:
@@ -87,14 +101,14 @@ def door_objects(world: World) -> Iterable[Obj]:
 def _controllers_have_their_rights(obj: Obj, world: World) -> Problems:
     workload = world.workloads[obj]
     account = str(workload.pod.get("serviceAccountName", "default"))
-    granted = list(_granted(obj.namespace, account, world))
-    for group, resource, verbs in _needed(workload):
+    for (group, resource, verbs), place in _needed(workload, world):
+        granted = _granted(obj.namespace, account, world, within=place)
         held = {v for rule_ in granted if _covers(rule_, group, resource) for v in rule_.get("verbs") or []}
         if not (verbs <= held or "*" in held):
             what = f"{resource}.{group}" if group else resource
             yield Problem(
                 f"{workload.prefix}.serviceAccountName",
-                f"{account} may not {', '.join(sorted(verbs - held))} {what}",
+                f"{account} may not {', '.join(sorted(verbs - held))} {what}{f' in {place}' if place else ''}",
                 "grant it in its role",
             )
     own = world.find("ServiceAccount", obj.namespace, account)
@@ -108,12 +122,28 @@ def _controllers_have_their_rights(obj: Obj, world: World) -> Problems:
         )
 
 
-def _needed(workload: Workload) -> Iterator[tuple[str, str, frozenset[str]]]:
+def _needed(workload: Workload, world: World) -> Iterator[tuple[Right, str | None]]:
+    """Each right, and the namespace that it must hold in: none for what has none, None where any will do."""
     for name, rights in RIGHTS.items():
-        for container in (c for c in workload.containers if name in c.image.rpartition("/")[2]):
+        for container in (c for c in workload.containers if _runs(c.image, name)):
             words = " ".join(container.command_line).lower()
             unread = GATEWAY if INGRESSES in words and GATEWAYS not in words else ""
-            yield from (right for right in rights if not unread or right[0] != unread)
+            for right in (each for each in rights if not unread or each[0] != unread):
+                yield from ((right, place) for place in _places(right, workload, world))
+    for container in (c for c in workload.containers if _runs(c.image, "prometheus-operator")):
+        options = dict(_options(container.command_line))
+        place, named, _ = options.get("kubelet-service", "").partition("/")
+        on = {"": "true", "kubelet-endpoints": "true", "kubelet-endpointslice": "false", **options}
+        yield from ((right, place) for option, right in KUBELET_RIGHTS.items() if named and on[option] == "true")
+
+
+def _places(right: Right, workload: Workload, world: World) -> Iterable[str | None]:
+    """The namespaces that a right must hold in: of a door, those of the routes that are to lead anywhere."""
+    if right[1] in CLUSTER_WIDE:
+        return ("",)
+    if workload.obj in door_objects(world):
+        return {r.namespace for r in world.of("Ingress", *ROUTES)} or (None,)
+    return (None,)
 
 
 @rule(
@@ -174,9 +204,23 @@ def _controllers_reach_the_api(obj: Obj, world: World) -> Problems:
             )
 
 
-# where ingress-nginx listens unless told otherwise; a prometheus-adapter on its --secure-port
+# the options by which each program is told where to listen, and where it does without
 NGINX_PORTS = {"http-port": 80, "https-port": 443, "healthz-port": 10254, "metrics-port": 10254, "webhook-port": 8443}
-SECURE_PORT = {"secure-port": 6443}
+OPTIONS = {
+    "ingress-nginx/controller": NGINX_PORTS,
+    "prometheus-adapter": {"secure-port": 6443},
+    "metrics-server": {"secure-port": 10250},
+    COUNTER: {"port": 8080, "telemetry-port": 8081},
+}
+# where each program says how it is; another path is a 404, and its pods never become ready
+HEALTH = {
+    "traefik": {"/ping"},
+    "ingress-nginx/controller": {"/healthz"},
+    "prometheus-adapter": {"/readyz", "/livez", "/healthz"},
+    "metrics-server": {"/readyz", "/livez", "/healthz"},
+    "prometheus-operator": {"/healthz"},
+    COUNTER: {"/readyz", "/livez", "/healthz"},
+}
 
 
 @rule(
@@ -186,15 +230,15 @@ SECURE_PORT = {"secure-port": 6443}
 )
 def _controllers_are_watched(obj: Obj, world: World) -> Problems:
     for container in world.workloads[obj].containers:
-        wanted = ("readinessProbe", "livenessProbe") if obj in door_objects(world) else ("readinessProbe",)
-        for probe in wanted:
+        for probe in ("readinessProbe", "livenessProbe"):
             if not container.data.get(probe):
                 yield Problem(f"{container.field}.{probe}", "is missing", "ask where it says that it is well")
+        yield from _health_problems(container)
         usual = _usual_ports(container.image)
         options = dict(_options(container.command_line))
-        listening = {int(given) if (given := options.get(k, "")).isdigit() else v for k, v in usual.items()}
+        listening = {options.get(option, str(number)) for option, number in usual.items()}
         for port in container.ports if usual else ():
-            if port.get("containerPort") not in listening:
+            if str(port.get("containerPort")) not in listening:
                 yield Problem(
                     f"{container.field}.ports[{port.get('name')}]",
                     f"{port.get('containerPort')} is declared, and it listens on {sorted(listening)}",
@@ -202,10 +246,25 @@ def _controllers_are_watched(obj: Obj, world: World) -> Problems:
                 )
 
 
+def _health_problems(container: Container) -> Problems:
+    paths = next((paths for name, paths in HEALTH.items() if _runs(container.image, name)), None)
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = dig(container.data, probe, "httpGet")
+        if asked and "secure-port" in _usual_ports(container.image) and asked.get("scheme") != "HTTPS":
+            yield Problem(f"{container.field}.{probe}", "asks a TLS port in clear text", "set scheme: HTTPS")
+        if asked and paths and asked.get("path", "/") not in paths and not _is_routed(asked):
+            yield Problem(
+                f"{container.field}.{probe}", f"asks {asked.get('path', '/')}", f"ask {' or '.join(sorted(paths))}"
+            )
+
+
+def _is_routed(asked: Tree) -> bool:
+    """Whether a probe asks by the name of a host, which a gateway routes to something behind it."""
+    return any(str(each.get("name")).lower() == "host" for each in trees(asked.get("httpHeaders")))
+
+
 def _usual_ports(image: str) -> dict[str, int]:
-    if "ingress-nginx" in image:
-        return NGINX_PORTS
-    return SECURE_PORT if "prometheus-adapter" in image else {}
+    return next((ports for name, ports in OPTIONS.items() if _runs(image, name)), {})
 
 
 def running(world: World) -> Iterable[Obj]:
@@ -248,6 +307,11 @@ def _gateway_options_agree(obj: Obj, world: World) -> Problems:
             if dig(container.data, probe, "httpGet", "path") == "/ping" and options.get("ping") != "true":
                 yield Problem(field, f"{probe} asks /ping, and --ping is not true", "set --ping=true")
         yield from _option_references(field, options, workload, world)
+        hosts = {host for route in world.of(*ROUTES) for host in route.spec.get("hostnames") or []}
+        for header in trees(dig(container.data, "startupProbe", "httpGet", "httpHeaders")):
+            if str(header.get("name")).lower() == "host" and hosts and header.get("value") not in hosts:
+                says = f"asks for host {header.get('value')!r}, which no route names"
+                yield Problem(f"{container.field}.startupProbe", says, f"ask for one of {sorted(hosts)}")
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
@@ -309,6 +373,25 @@ def _middleware(field: str, value: str, options: dict[str, str], workload: Workl
             yield Problem(field, f"middleware {name} says nothing", "give it its settings")
 
 
+def operators(world: World) -> Iterable[Obj]:
+    """The Prometheus operators, where anything is rendered for one to make."""
+    found = (o for o, w in world.workloads.items() if any(_runs(c.image, "prometheus-operator") for c in w.containers))
+    return found if world.of(*OPERATED) else ()
+
+
+@rule("operator-sees-its-instances", operators, why="an instance that the operator does not look at is never made")
+def _operator_sees_its_instances(obj: Obj, world: World) -> Problems:
+    for container in world.workloads[obj].containers:
+        options = dict(_options(container.command_line))
+        for instance in world.of(*OPERATED):
+            option = f"{instance.kind.lower()}-instance-namespaces"
+            seen = options.get(option) or options.get("namespaces")
+            if seen and instance.namespace not in seen.split(","):
+                yield Problem(
+                    f"{container.field}.args", f"--{option}={seen} leaves out {instance}", "name its namespace"
+                )
+
+
 @rule(
     "foreign-series-keep-their-labels",
     kinds("ServiceMonitor"),
@@ -317,7 +400,12 @@ def _middleware(field: str, value: str, options: dict[str, str], workload: Workl
 def _foreign_series_keep_their_labels(obj: Obj, world: World) -> Problems:
     chosen = services(obj, world)
     doors_ = {d.obj for d in doors(world)}
-    foreign = KUBELET in chosen or any(w.obj in doors_ for s in chosen if s is not KUBELET for w in world.backends(s))
+    foreign = KUBELET in chosen or any(
+        w.obj in doors_ or any(_runs(c.image, COUNTER) for c in w.containers)
+        for s in chosen
+        if s is not KUBELET
+        for w in world.backends(s)
+    )
     for endpoint in trees(obj.spec.get("endpoints")):
         field = f"spec.endpoints[{endpoint.get('port')}]"
         if foreign and endpoint.get("honorLabels") is not True:
@@ -328,6 +416,8 @@ def _foreign_series_keep_their_labels(obj: Obj, world: World) -> Problems:
             yield Problem(
                 f"{field}.bearerTokenFile", "the kubelet answers nobody without a token", "name the account's token"
             )
+        if KUBELET in chosen and endpoint.get("bearerTokenFile", TOKEN) != TOKEN:
+            yield Problem(f"{field}.bearerTokenFile", "is no file of Prometheus' pod", f"use {TOKEN}")
         if KUBELET in chosen and not (
             dig(endpoint, "tlsConfig", "insecureSkipVerify") or dig(endpoint, "tlsConfig", "caFile")
         ):

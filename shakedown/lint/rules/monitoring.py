@@ -91,14 +91,6 @@ def _monitor_timings_agree(obj: Obj, world: World) -> Problems:
             yield Problem(
                 f"{field}.scrapeTimeout", f"{timeout:.0f} s is longer than the interval, {interval:.0f} s", "shorten it"
             )
-        if "metricRelabelings" in endpoint:
-            yield from _relabelings(field, trees(endpoint["metricRelabelings"]))
-
-
-def _relabelings(field: str, relabelings: list[Tree]) -> Problems:
-    for each in relabelings:
-        if each.get("action", "replace") in {"keep", "drop"} and not (each.get("regex") and each.get("sourceLabels")):
-            yield Problem(f"{field}.metricRelabelings", "keeps or drops without regex and sourceLabels", "name both")
 
 
 @rule(

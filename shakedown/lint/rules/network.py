@@ -2,17 +2,19 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from shakedown.lint.doors import ROUTES, backends, doors
-from shakedown.lint.objects import Obj, Tree, dig, trees
+from shakedown.lint.objects import Obj, Tree, dig, matches, tree, trees
 from shakedown.lint.reach import Network, Pod
 from shakedown.lint.rule import Problem, Problems, kinds, rule
 from shakedown.lint.scrape import MONITORS, endpoints, monitored, operated_pods, prometheus_pods, services
 from shakedown.lint.workload import Workload
 from shakedown.lint.world import World
 
+WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 DNS = Pod("the cluster's DNS", "kube-system", {"k8s-app": "kube-dns"}, {"dns": 53, "dns-tcp": 53})
 # of the API server and of the kubelets, which run where no selector finds them
 HOST_PORTS = {443, 6443, 10250}
-OUTSIDE = Pod("an address on the internet", address="203.0.113.7")  # RFC 5737: documentation
+API = Pod("the API server", address="192.0.2.1")  # RFC 5737: documentation
+OUTSIDE = Pod("an address on the internet", address="203.0.113.7")  # the same
 ELSEWHERE = Pod("a pod of another namespace", "shakedown-stranger", {"app": "stranger"}, {"http": 80})
 
 
@@ -274,7 +276,7 @@ def _door_shows_its_front_only(obj: Obj, world: World) -> Problems:
     kinds("NetworkPolicy"),
     why="a rule without ports, or over every namespace, admits more than anybody asked for",
 )
-def _policy_rules_are_narrow(obj: Obj, _world: World) -> Problems:
+def _policy_rules_are_narrow(obj: Obj, world: World) -> Problems:
     for way, side in (("ingress", "from"), ("egress", "to")):
         for number, each in enumerate(trees(obj.spec.get(way))):
             field = f"spec.{way}[{number}]"
@@ -284,9 +286,44 @@ def _policy_rules_are_narrow(obj: Obj, _world: World) -> Problems:
             for peer in trees(each.get(side)):
                 if "namespaceSelector" in peer and not _asks_anything(peer["namespaceSelector"]):
                     yield Problem(f"{field}.{side}", "selects every namespace", "name the namespace")
+            if way == "ingress" and not trees(each.get(side)) and _is_private(obj, world):
+                yield Problem(f"{field}.from", "lets in everyone", "name whom it admits")
             numbers = {p.get("port") for p in ports}
             if way == "egress" and not trees(each.get(side)) and not numbers <= HOST_PORTS:
                 yield Problem(f"{field}.to", f"leads anywhere on {sorted(map(str, numbers))}", "name whom it may reach")
+
+
+def _is_private(policy: Obj, world: World) -> bool:
+    """Whether a policy selects pods, and none that the outside or the API server asks, which no selector finds."""
+    selector = dig(policy.data, "spec", "podSelector")
+    chosen = world.selected_workloads(policy.namespace, selector)
+    made = (pod for _, pod in operated_pods(world) if pod.namespace == policy.namespace)
+    public = any(_is_asked_from_outside(s, world) for w in chosen for s in world.services_of(w.obj))
+    return not public and (bool(chosen) or any(matches(selector, pod.labels) for pod in made))
+
+
+def _is_asked_from_outside(service: Obj, world: World) -> bool:
+    refs = [a.spec.get("service") for a in world.of("APIService")]
+    refs += [dig(w, "clientConfig", "service") for o in world.of(*WEBHOOKS) for w in trees(o.data.get("webhooks"))]
+    named = any((dig(r, "namespace"), dig(r, "name")) == (service.namespace, service.name) for r in refs)
+    return named or service.spec.get("type", "ClusterIP") != "ClusterIP"
+
+
+@rule(
+    "api-server-reaches-apis",
+    kinds("APIService"),
+    why="an aggregated API that the API server can't ask breaks discovery, and the autoscaler is blind",
+)
+def _api_server_reaches_apis(obj: Obj, world: World) -> Problems:
+    ref = tree(obj.spec.get("service"))
+    service = world.find("Service", str(ref.get("namespace")), ref.get("name"))
+    asked = [p for p in trees(service.spec.get("ports")) if p.get("port") == ref.get("port", 443)] if service else []
+    for workload in world.backends(service) if service else ():
+        for number in (n for port in asked if (n := workload.port_behind(port))):
+            verdict = network_of(world).reach(API, pod_of(workload), number)
+            if not verdict.allowed:
+                names = ", ".join(map(str, verdict.blocked_by))
+                yield Problem("spec.service", f"{API.name} can't reach {workload.obj} on {number}: {names}", "admit it")
 
 
 def _asks_anything(selector: Tree) -> bool:

@@ -11,6 +11,7 @@ from shakedown.lint.urls import obstacles, place_of, service_at
 from shakedown.lint.workload import Workload
 from shakedown.lint.world import World
 
+ADDRESS = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?")  # scheme and path have fields of their own
 PREDICT = re.compile(r"/v1/models/([^/:]+)(?:/versions/\d+)?:(predict|classify|regress)")
 
 
@@ -39,7 +40,9 @@ def static_targets(probe: Obj) -> list[str]:
 
 @rule("probe-finds-its-prober", kinds("Probe"), why="a probe that nobody carries out is a target that is down for ever")
 def _probe_finds_its_prober(obj: Obj, world: World) -> Problems:
-    url = str(dig(obj.spec, "prober", "url"))
+    url = str(dig(obj.spec, "prober", "url") or "")
+    if not ADDRESS.fullmatch(url):
+        yield Problem("spec.prober.url", f"{url!r} is no address", "name host:port of the prober")
     for source in prometheus_pods(world):
         for says, mend in obstacles(url, source, world):
             yield Problem("spec.prober.url", says, mend)

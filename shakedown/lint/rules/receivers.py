@@ -11,6 +11,7 @@ from shakedown.lint.world import World
 
 FILE = "alertmanager.yaml"
 FIELD = f"stringData[{FILE}]"
+CHOOSING = ("matchers", "match", "match_re", "continue")  # what leaves something for the next route
 MATCHER = re.compile(r'\s*"?(\w+)"?\s*(=~|!~|!=|=)\s*"?(.*?)"?\s*')
 
 
@@ -46,6 +47,33 @@ def _receivers_get_what_is_sent(obj: Obj, world: World) -> Problems:
                 yield Problem(FIELD, f"the webhook of {each.get('name')!r} {says}", mend)
 
 
+@rule("routes-choose", configured, why="a route that chooses nothing takes what was meant for those behind it")
+def _routes_choose(obj: Obj, world: World) -> Problems:
+    config = config_of(obj, world)
+    telling = {r.get("name") for r in trees(config.get("receivers")) if any(k.endswith("_configs") and r[k] for k in r)}
+    for parent in routes(tree(config.get("route"))):
+        below = trees(parent.get("routes"))
+        for each in below[:-1]:
+            if not any(each.get(key) for key in CHOOSING):
+                yield Problem(FIELD, f"the route to {each.get('receiver')!r} has no matchers", "name what it takes")
+        last, own = (below or [{}])[-1], parent.get("receiver")
+        if below and not any(last.get(key) for key in CHOOSING) and own in telling - {last.get("receiver", own)}:
+            yield Problem(FIELD, f"nothing is left for {own!r}: the last route takes all", "name what it takes")
+        for each in below:
+            if (
+                any(map(_asks_for_critical, each.get("matchers") or []))
+                and each.get("receiver", parent.get("receiver")) not in telling
+            ):
+                yield Problem(
+                    FIELD, f"receiver {each.get('receiver')!r} of critical alerts tells nobody", "tell someone"
+                )
+
+
+def _asks_for_critical(text: object) -> bool:
+    matcher = MATCHER.fullmatch(str(text))
+    return bool(matcher and matcher[2] in {"=", "=~"} and matcher[1] == "severity" and "critical" in matcher[3])
+
+
 @rule(
     "matchers-match-alerts",
     lambda world: configured(world) if any(True for _ in alerts(world)) else (),
@@ -77,6 +105,8 @@ def _fits(matcher: "re.Match[str]", labels: Tree) -> bool:
 
 
 def _inhibition_problems(config: Tree, labels: set[str]) -> Problems:
+    if not isinstance(config.get("inhibit_rules", []), list):
+        yield Problem(FIELD, "inhibit_rules is no list: Alertmanager refuses the file", "begin each with a dash")
     for each in trees(config.get("inhibit_rules")):
         if not each.get("source_matchers") or not each.get("target_matchers"):
             yield Problem(FIELD, "an inhibition without source or target silences everything", "name both")

@@ -110,6 +110,21 @@ def _env_refs(container: Container) -> Iterator[tuple[str, str, Tree, list[str]]
                 yield f"{container.field}.envFrom", kind, tree(source[key]), []
 
 
+@rule(
+    "probe-ports-exist",
+    workloads,
+    why="a probe of a port that has no such name always fails: never ready, or restarted for ever",
+)
+def _probe_ports_exist(obj: Obj, world: World) -> Problems:
+    for container in world.workloads[obj].containers:
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            for handler in ("httpGet", "tcpSocket"):
+                port = dig(container.data, probe, handler, "port")
+                if isinstance(port, str) and container.port_number(port) is None:
+                    names = [p.get("name") for p in container.ports]
+                    yield Problem(f"{container.field}.{probe}", f"asks port {port!r}", f"use one of {names}")
+
+
 @rule("mounted-config-exists", workloads, why="a pod whose ConfigMap, Secret or key is missing never starts")
 def _mounted_config_exists(obj: Obj, world: World) -> Problems:
     for field, kind, ref, keys in _refs(world.workloads[obj]):
@@ -245,6 +260,11 @@ def _api_service_answers(obj: Obj, world: World) -> Problems:
     if obj.name != f"{obj.spec.get('version')}.{obj.spec.get('group')}":
         yield Problem(
             "metadata.name", "is not version.group", f"name it {obj.spec.get('version')}.{obj.spec.get('group')}"
+        )
+    trusted = obj.spec.get("insecureSkipTLSVerify") or obj.spec.get("caBundle")
+    if not trusted and not any("inject-ca" in key for key in obj.annotations):
+        yield Problem(
+            "spec.caBundle", "is missing: its certificate is its own", "set it, or insecureSkipTLSVerify: true"
         )
     if service is None:
         yield Problem(

@@ -3,11 +3,13 @@ from collections.abc import Iterable
 
 from shakedown.lint.objects import Json, Obj, dig, tree, trees
 from shakedown.lint.rule import Problem, Problems, kinds, rule
+from shakedown.lint.rules.controllers import controllers
 from shakedown.lint.workload import Container, Workload
 from shakedown.lint.world import World
 
 MOVING = {"latest", "stable", "master", "main", "edge", "nightly", "dev"}
 HOST = ("hostNetwork", "hostPID", "hostIPC")
+PORTS_BELOW_1024 = "NET_BIND_SERVICE"  # the one capability that the level `restricted` lets a pod have
 LEVELS = {"privileged", "baseline", "restricted"}
 
 
@@ -62,10 +64,30 @@ def _pods_restricted(obj: Obj, world: World) -> Problems:
         if "hostPath" in volume:
             yield Problem(f"{workload.prefix}.volumes[{name}]", "mounts a folder of the node", "use a claim")
     for container in workload.all_containers:
-        yield from _container_restricted(workload, container)
+        yield from _container_restricted(workload, container, may_add=frozenset())
+        if dig(container.data, "securityContext", "readOnlyRootFilesystem") is not True:
+            yield Problem(
+                f"{container.field}.securityContext.readOnlyRootFilesystem",
+                "is not true",
+                "set true; mount an emptyDir where it must write",
+            )
 
 
-def _container_restricted(workload: Workload, container: Container) -> Problems:
+def elsewhere(world: World) -> Iterable[Obj]:
+    """Controllers outside of the namespaces that are restricted."""
+    inside = {obj.namespace for obj in serving(world)}
+    return (obj for obj in controllers(world) if obj.namespace not in inside)
+
+
+@rule(
+    "controllers-restricted", elsewhere, why="who breaks into a controller holds its rights; the node need not be added"
+)
+def _controllers_restricted(obj: Obj, world: World) -> Problems:
+    for container in world.workloads[obj].all_containers:
+        yield from _container_restricted(world.workloads[obj], container, may_add=frozenset({PORTS_BELOW_1024}))
+
+
+def _container_restricted(workload: Workload, container: Container, may_add: frozenset[str]) -> Problems:
     field = f"{container.field}.securityContext"
     own, pod = tree(container.data.get("securityContext")), tree(workload.pod.get("securityContext"))
 
@@ -78,12 +100,9 @@ def _container_restricted(workload: Workload, container: Container) -> Problems:
         yield Problem(f"{field}.allowPrivilegeEscalation", "is not false", "set false")
     if own.get("privileged"):
         yield Problem(f"{field}.privileged", "is true", "drop it")
-    if "ALL" not in (dig(own, "capabilities", "drop") or []) or dig(own, "capabilities", "add"):
+    added = set(dig(own, "capabilities", "add") or []) - may_add
+    if "ALL" not in (dig(own, "capabilities", "drop") or []) or added:
         yield Problem(f"{field}.capabilities", "keeps capabilities", "drop: [ALL], add none")
-    if own.get("readOnlyRootFilesystem") is not True:
-        yield Problem(
-            f"{field}.readOnlyRootFilesystem", "is not true", "set true; mount an emptyDir where it must write"
-        )
     if dig(setting("seccompProfile"), "type") not in {"RuntimeDefault", "Localhost"}:
         yield Problem(f"{field}.seccompProfile", "is not set", "set type: RuntimeDefault in the pod's securityContext")
 
