@@ -13,7 +13,7 @@ from airgap.layers import add_bytes, write_tar
 from airgap.progress import step
 
 CTR = ("ctr", "--namespace=k8s.io")
-ARCHIVE = "/root/derived.tar"  # on a node, for as long as it is read
+ARCHIVE = "/derived.tar"  # on a node, for as long as it is read
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
