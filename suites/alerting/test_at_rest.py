@@ -28,7 +28,10 @@ def test_every_server_is_scraped_and_no_target_is_down(
     wanted = {pod.name for pod in servers if pod.ready}
 
     def scraped() -> int:
-        found = prometheus.targets()
+        try:
+            found = prometheus.targets()
+        except NoData as early:  # until it has looked for targets once
+            raise NotYet(str(early)) from early
         ours = {t.labels.get("pod", "") for t in found if t.labels.get("job") == deployment.service}
         down = [f"{t.pool} ({t.labels.get('instance')}): {t.said or 'not scraped yet'}" for t in found if not t.up]
         if missing := wanted - ours:
