@@ -333,7 +333,7 @@ def _adapter_is_set_up(obj: Obj, world: World) -> Problems:
                 f"lists series every {args.get('metrics-relist-interval', '10m')}",
                 "--metrics-relist-interval=30s",
             )
-        url = re.fullmatch(r"https?://([\w-]+)\.([\w-]+)(\.svc[\w.]*)?:?(\d*)/?.*", args.get("prometheus-url", ""))
+        url = re.fullmatch(r"https?://([\w-]+)\.([\w-]+)(\.svc[\w.]*)?:?(\d*)(/.*)?", args.get("prometheus-url", ""))
         if url is None:
             yield Problem(
                 field,
@@ -347,6 +347,10 @@ def _adapter_is_set_up(obj: Obj, world: World) -> Problems:
                 "name the Service of Prometheus",
             )
         else:
+            prefixes = {str(each.spec.get("routePrefix", "/")).rstrip("/") for each in world.of("Prometheus")}
+            if prefixes and (path := (url[5] or "").rstrip("/")) not in prefixes:
+                says = f"--prometheus-url asks below {path or '/'}, where no rendered Prometheus answers"
+                yield Problem(field, says, f"ask below {' or '.join(sorted(each or '/' for each in prefixes))}")
             for says, mend in obstacles(args["prometheus-url"], pod_of(adapter.workload), world):
                 yield Problem(field, f"--prometheus-url: {says}", mend)
         if not any(w.obj is obj for s in world.of("APIService") for w in _behind(s, world)):

@@ -66,6 +66,13 @@ KUBELET_RIGHTS = {
 # what has no namespace: a Role can't grant it
 CLUSTER_WIDE = {"namespaces", "nodes", "nodes/metrics", "gatewayclasses", "gatewayclasses/status", "ingressclasses"}
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # where Kubernetes mounts it
+PROVIDERS = {
+    "file",
+    "kubernetescrd",
+    "kubernetesingress",
+    "kubernetesgateway",
+    "internal",
+}  # where middlewares come from
 COUNTER = "kube-state-metrics"
 # the API group of each kind that kube-state-metrics can be told to count
 COUNTED = {"pods": "", "deployments": "apps", "statefulsets": "apps", "jobs": "batch"}
@@ -306,6 +313,10 @@ def _gateway_options_agree(obj: Obj, world: World) -> Problems:
         for probe in ("readinessProbe", "livenessProbe"):
             if dig(container.data, probe, "httpGet", "path") == "/ping" and options.get("ping") != "true":
                 yield Problem(field, f"{probe} asks /ping, and --ping is not true", "set --ping=true")
+        pinged = dig(container.data, "readinessProbe", "httpGet", "path") == "/ping"
+        if routes and pinged and not container.data.get("startupProbe"):
+            says = "is missing: /ping says 200 before the routes are read, and clients get 404 until then"
+            yield Problem(f"{container.field}.startupProbe", says, "let it ask through a route")
         yield from _option_references(field, options, workload, world)
         hosts = {host for route in world.of(*ROUTES) for host in route.spec.get("hostnames") or []}
         for header in trees(dig(container.data, "startupProbe", "httpGet", "httpHeaders")):
@@ -343,7 +354,7 @@ def _option_references(field: str, options: dict[str, str], workload: Workload, 
             and value not in {"true", "false"}
         ):
             yield Problem(field, f"--{name}={value} is neither true nor false", "write true or false")
-        if name.endswith(".http.middlewares") and "@file" in value:
+        if name.endswith(".http.middlewares"):
             yield from _middleware(field, value, options, workload, world)
     service = options.get("providers.kubernetesgateway.statusaddress.service.name")
     namespace = options.get("providers.kubernetesgateway.statusaddress.service.namespace", workload.namespace)
@@ -362,8 +373,12 @@ def _middleware(field: str, value: str, options: dict[str, str], workload: Workl
         yield Problem(field, f"{path} is no YAML: {error}", "correct it")
         return
     defined = tree(dig(given, "http", "middlewares"))
-    for name in (each.partition("@")[0] for each in value.split(",") if each.endswith("@file")):
-        if name not in defined:
+    for name, _, provider in (each.partition("@") for each in value.split(",")):
+        if provider not in PROVIDERS:
+            yield Problem(field, f"middleware {name}@{provider}: {provider!r} is no provider", "take @file's")
+        elif provider != "file":
+            continue
+        elif name not in defined:
             yield Problem(
                 field,
                 f"middleware {name} is not defined in {path or 'a file: no --providers.file.filename'}",

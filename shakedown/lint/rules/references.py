@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
@@ -12,6 +13,14 @@ BUILT_IN = {
     ("PriorityClass", "system-cluster-critical"), ("Role", "extension-apiserver-authentication-reader"),
     ("ClusterRole", "cluster-admin"), ("ClusterRole", "admin"), ("ClusterRole", "edit"), ("ClusterRole", "view"),
 }  # fmt: skip
+# the ClusterRoles that the API server makes for itself (label kubernetes.io/bootstrapping=rbac-defaults)
+SYSTEM = re.compile(
+    r"system:(aggregate-to-(admin|edit|view)|auth-delegator|basic-user|certificates\.k8s\.io:[\w:-]+"
+    r"|controller:[a-z-]+(-controller|-binder|-collector|-autoscaler|-cleaner|-publisher|:[a-z-]+)"
+    r"|discovery|heapster|kube-aggregator|kube-controller-manager|kube-dns|kube-scheduler|kubelet-api-admin|monitoring"
+    r"|node|node-bootstrapper|node-problem-detector|node-proxier|persistent-volume-provisioner|public-info-viewer"
+    r"|service-account-issuer-discovery|volume-scheduler)"
+)
 OPERATED = {"prometheus-operated": "Prometheus", "alertmanager-operated": "Alertmanager"}
 
 
@@ -210,7 +219,7 @@ def _priority_class_exists(obj: Obj, world: World) -> Problems:
 def _role_binding_resolves(obj: Obj, world: World) -> Problems:
     ref = tree(obj.data.get("roleRef"))
     kind, name = str(ref.get("kind")), str(ref.get("name"))
-    built_in = name.startswith("system:") or (kind, name) in BUILT_IN
+    built_in = SYSTEM.fullmatch(name) or (kind, name) in BUILT_IN
     if not built_in and world.find(kind, "" if kind == "ClusterRole" else obj.namespace, name) is None:
         there = [o.name for o in world.of(kind)]
         yield Problem("roleRef", f"{kind} {name} is not rendered", f"use one of {there}")

@@ -5,6 +5,7 @@ from shakedown.lint.doors import ROUTES, backends, doors, is_routed
 from shakedown.lint.objects import Obj, Tree, dig, matches, tree, trees
 from shakedown.lint.quantity import seconds
 from shakedown.lint.rule import Problem, Problems, kinds, rule
+from shakedown.lint.workload import Container
 from shakedown.lint.world import World
 
 HOST = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -207,14 +208,16 @@ def _gateway_has_its_class(obj: Obj, world: World) -> Problems:
 )
 def _class_has_controller(obj: Obj, world: World) -> Problems:
     controller = str(obj.spec.get("controllerName") or obj.spec.get("controller"))
-    images = [container.image for door in doors(world) for container in door.containers]
-    fitting = [called for name, called in CONTROLLERS[obj.kind].items() if any(name in image for image in images)]
-    if (
-        fitting
-        and controller not in fitting
-        and not any(controller in a for d in doors(world) for x in d.containers for a in x.command_line)
-    ):
+    fitting = [name for door in doors(world) for each in door.containers for name in _calls_itself(each, obj.kind)]
+    if fitting and controller not in fitting:
         yield Problem("spec", f"controller {controller} does not run here", f"use one of {fitting}")
+
+
+def _calls_itself(container: Container, kind: str) -> list[str]:
+    """How a program is named in classes of a kind: as it was told, else as it is by default."""
+    told = [word.partition("=")[2] for word in container.command_line if word.startswith("--controller-class=")]
+    usual = [called for name, called in CONTROLLERS[kind].items() if name in container.image]
+    return told if told and kind == "IngressClass" else usual
 
 
 @rule("ingress-has-its-class", kinds("Ingress"), why="an Ingress without a class that is served is ignored")
