@@ -97,7 +97,7 @@ def test_bad_canary_ends_the_promotion_with_exit_code_1_and_has_no_user_left(
     assert code == 1, f"exit code {code}: {said}"
     assert "the canary is bad at 10 %" in said, said
     returned.assert_none_failed()
-    assert set(returned.by_version()) == {STABLE}, f"turned back, users are answered by {returned.by_version()}"
+    assert set(returned.by_version()) == {STABLE}, f"turned back, users get {returned.by_version()}; it said: {said}"
     evidence(said)
 
 
