@@ -45,6 +45,8 @@ from shakedown.serving import Endpoint
 from shakedown.stats import plan_mcnemar
 from shakedown.wait import SHOW_AFTER_S, NotYet, Waiting, Watch, eventually
 
+LEAST_RIGHT = 0.5  # of the stable answers: by labels of something else both versions are as wrong as each other
+
 
 class Outcome(IntEnum):
     """What a promotion came to, which is its exit code; 0, 1 and 6 mean what the gate's mean."""
@@ -193,6 +195,8 @@ def prepared(cluster: Cluster, order: Order, tell: Tell) -> Recording:
     served = check.version(states, order.version)
     recording = record_stable(order.door, order.model, order.images, order.labels)
     right = float((recording.stable.argmax(axis=1) == recording.labels).mean())
+    if right < LEAST_RIGHT:
+        raise Refused(f"the stable version is right in {right:.2%} of the recorded requests: whose labels are they?")
     tell("recorded", f"{len(recording.labels)} answers of the stable version, {right:.2%} right; canary: {served}")
     return recording
 

@@ -245,6 +245,7 @@ def untouched(_: Routed) -> None:
         (untouched, {"place": Place("models", "serving", "serving", "other", 1)}, "no rule splits between"),
         (untouched, {"version": 4}, "4 is not AVAILABLE; serving: [3]"),
         (untouched, {"images": IMAGES[:500], "labels": LABELS[:500]}, "500 recorded requests can't show 2 points"),
+        (untouched, {"labels": (LABELS + 1) % DIGITS}, "is right in 0.00% of the recorded requests: whose labels"),
         (untouched, {"door": Endpoint("shut", "http://127.0.0.1:1", "")}, "nobody can be reached there"),
     ],
 )
