@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -115,20 +116,70 @@ def split_patch(route: Mapping[str, Any], stable: str, canary: str, share: int) 
     """
     if not 0 <= share <= 100:
         raise ValueError(f"a share of {share} is no percentage")
-    weights = {stable: 100 - share, canary: share}
+    weights, split = {stable: 100 - share, canary: share}, splits(route, stable, canary)
     patch: list[dict[str, Any]] = []
     for number, rule in enumerate(route["spec"]["rules"]):
-        references = rule.get("backendRefs", [])
-        if {r["name"] for r in references} == set(weights):
+        if rule in split:
+            references = rule["backendRefs"]
             changed = [{**r, "weight": weights[r["name"]]} for r in references]
             path = f"/spec/rules/{number}/backendRefs"
             # refused, not overwritten, where somebody else has changed the rule in between
             patch += [{"op": "test", "path": path, "value": references}]
             patch += [{"op": "replace", "path": path, "value": changed}]
-    if not patch:
+    return patch
+
+
+def share_of(route: Mapping[str, Any], stable: str, canary: str) -> int:
+    """The most that an HTTPRoute gives the canary, in percent, of the rules that split between these two Services.
+
+    Raises Failed where no rule splits.
+    """
+    shares = []
+    for rule in splits(route, stable, canary):
+        weights = {each["name"]: int(each.get("weight", 1)) for each in rule["backendRefs"]}
+        shares.append(100 * weights[canary] / max(1, sum(weights.values())))
+    return ceil(max(shares))
+
+
+def require_testers(route: Mapping[str, Any], canary: str, path: str, headers: Sequence[tuple[str, str]]) -> None:
+    """Raise Failed unless an HTTPRoute leads a POST to `path` with these headers to the canary alone.
+
+    Otherwise the stable version would be judged in its place, and found good.
+    """
+    alone = [each for each in route["spec"]["rules"] if {r["name"] for r in each.get("backendRefs", [])} == {canary}]
+    if not any(matches(match, path, headers) for rule in alone for match in rule.get("matches", [])):
+        asked = ", ".join(f"{name}: {value}" for name, value in headers) or "no header"
+        name = route["metadata"]["name"]
+        raise Failed(f"HTTPRoute {name}: no rule leads {asked} at {path} to {canary} alone; see components/canary")
+
+
+def matches(match: Mapping[str, Any], path: str, headers: Sequence[tuple[str, str]]) -> bool:
+    """Whether one match of an HTTPRoute asks for just these headers, and takes a POST to a path."""
+    wanted = {(each["name"].lower(), each["value"]) for each in match.get("headers", [])}
+    asked = {"type": "PathPrefix", "value": "/", **match.get("path", {})}
+    whole, start = path == asked["value"], path.startswith(f"{asked['value'].rstrip('/')}/")
+    fits = whole or (start and asked["type"] == "PathPrefix")
+    exact = all(each.get("type", "Exact") == "Exact" for each in match.get("headers", []))
+    return (
+        fits
+        and exact
+        and bool(wanted)
+        and match.get("method", "POST") == "POST"
+        and wanted == {(name.lower(), value) for name, value in headers}
+    )
+
+
+def splits(route: Mapping[str, Any], stable: str, canary: str) -> list[dict[str, Any]]:
+    """The rules of an HTTPRoute that split between these two Services. Raises Failed where none does."""
+    found = [
+        rule
+        for rule in route["spec"]["rules"]
+        if {each["name"] for each in rule.get("backendRefs", [])} == {stable, canary}
+    ]
+    if not found:
         name = route["metadata"]["name"]
         raise Failed(f"HTTPRoute {name}: no rule splits between {stable} and {canary}; apply components/canary")
-    return patch
+    return found
 
 
 def set_share(cluster: Cluster, namespace: str, route: str, services: tuple[str, str], share: int) -> None:
@@ -147,19 +198,22 @@ def route_path(namespace: str, route: str) -> str:
     return f"/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/{route}"
 
 
+def taken_up(cluster: Cluster, namespace: str, route: str) -> None:
+    """Raise NotYet unless the gateway says that it has read a route as it is now, and can follow it."""
+    seen = cluster.get(route_path(namespace, route))
+    parents = seen.get("status", {}).get("parents", [])
+    said = [condition for parent in parents for condition in parent["conditions"]]
+    late = [c for c in said if c.get("observedGeneration", 0) < seen["metadata"]["generation"]]
+    bad = [f"{c['type']}: {c['reason']}: {c['message']}" for c in said if c["status"] != "True"]
+    if late or bad or not said:
+        raise NotYet("; ".join(bad) or "the gateway has not read its latest change")
+
+
 def await_taken_up(cluster: Cluster, namespace: str, route: str, within: float) -> None:
     """Wait until the gateway says that it has read a route as it is now, and can follow it."""
-
-    def taken() -> None:
-        seen = cluster.get(route_path(namespace, route))
-        parents = seen.get("status", {}).get("parents", [])
-        said = [condition for parent in parents for condition in parent["conditions"]]
-        late = [c for c in said if c.get("observedGeneration", 0) < seen["metadata"]["generation"]]
-        bad = [f"{c['type']}: {c['reason']}: {c['message']}" for c in said if c["status"] != "True"]
-        if late or bad or not said:
-            raise NotYet("; ".join(bad) or "the gateway has not read its latest change")
-
-    eventually(taken, within=within, awaited=f"the gateway takes HTTPRoute {route} up")
+    eventually(
+        lambda: taken_up(cluster, namespace, route), within=within, awaited=f"the gateway takes HTTPRoute {route} up"
+    )
 
 
 def attempts(page: str, namespace: str, services: Sequence[str]) -> dict[str, float]:

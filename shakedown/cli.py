@@ -1,11 +1,15 @@
-"""The command line: what a run came to, whether it allows a release, the release itself, one endpoint's answers."""
+"""The command line: what a run came to, whether it allows a release, the release and a canary's promotion, a check."""
 
 import argparse
 import json
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -15,15 +19,19 @@ import yaml
 from pydantic import ValidationError
 
 from shakedown import check, manifests, propose
+from shakedown import promotion as promoting
+from shakedown.canary import STEPS
 from shakedown.cluster import Cluster
 from shakedown.cluster.existing import contexts
+from shakedown.ledger import Ledger
 from shakedown.lint.load import BadInput, read, render
 from shakedown.progress import say, waiting_line
 from shakedown.release import Order, release
+from shakedown.replay import recorded_in
 from shakedown.report import bundle, compare, gate, history, markdown, page, summary
 from shakedown.report.bundle import Verdict
-from shakedown.settings import Profile, Provider
-from shakedown.verdict import Outcome
+from shakedown.settings import Objectives, Profile, Provider
+from shakedown.verdict import Outcome, UnusableEnvironment
 from shakedown.wait import Waiting, Watch
 
 WRONG_USE = 2
@@ -116,6 +124,7 @@ def checked(options: argparse.Namespace) -> int:
     """One endpoint: state and version, prediction, latency; one line each."""
     try:
         endpoint, grpc = check.endpoint_of(options.url, options.host)
+        endpoint = replace(endpoint, headers=tuple(options.header))
         given = json.loads(options.input.read_text())["instances"] if options.input else None
         images = None if given is None else np.asarray(given, dtype=np.float32)
     except (OSError, KeyError, ValueError) as error:
@@ -132,10 +141,66 @@ def released(options: argparse.Namespace) -> int:
     """Release an image: build, deliver, set, wait, verify; undone where that fails. Exit code 0, 1 undone, 3, 4."""
     cluster = cluster_of(options)
     order = Order(**{name: getattr(options, name) for name in Order.__dataclass_fields__})
-    Watch.show = Narrator()
+    attended("release")
+    return release(cluster, order, tell)
+
+
+def promoted(options: argparse.Namespace) -> int:
+    """Give a canary all users step by step while it is found good, else none. Exit code 0, 1 bad, 3, 4, 6 unclear."""
+    order, cluster = promotion_of(options), cluster_of(options)
+    attended("promotion")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            ledger = Ledger(options.ledger or Path(folder) / "ledger.jsonl")
+        except OSError as error:
+            raise UnusableArgument(f"--ledger: {error}") from error
+        with closing(ledger):
+            return promoting.promotion(cluster, order, ledger, tell)
+
+
+def turned_back(options: argparse.Namespace) -> int:
+    """Take a canary's users away at once, whatever its share is. Exit code 0, or 4: somebody must look at once."""
+    cluster = cluster_of(options)
+    attended("turning back")
+    return promoting.turn_back(cluster, place_of(options), tell)
+
+
+def tell(step: str, said: str) -> None:
+    """A step, and what became of it."""
+    print(f"{step:<11}{said}", flush=True)
+
+
+def attended(phase: str) -> None:
+    """Whoever waits is told for what, and a signal ends the waiting."""
+    Watch.show = Narrator(phase)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, cancelled)
-    return release(cluster, order, lambda step, said: print(f"{step:<11}{said}", flush=True))
+
+
+def promotion_of(options: argparse.Namespace) -> promoting.Order:
+    """The promotion that was asked for. Raises UnusableArgument for an address or a recording that is none."""
+    same = ("model", "version", "steps", "rate", "within", "alpha", "beta")
+    try:
+        door, grpc = check.endpoint_of(options.url, options.host)
+        images, labels = recorded_in(options.input)
+    except (OSError, ValueError) as error:
+        raise UnusableArgument(str(error)) from error
+    if grpc:
+        raise UnusableArgument(f"{options.url}: testers ask over REST; name http://HOST:PORT or https://HOST:PORT")
+    return promoting.Order(
+        place=place_of(options),
+        door=door,
+        headers=tuple(options.header),
+        images=images,
+        labels=labels,
+        slow_s=options.slow,
+        **{name: getattr(options, name) for name in same},
+    )
+
+
+def place_of(options: argparse.Namespace) -> promoting.Place:
+    """The route and Services that were named."""
+    return promoting.Place(**{name: getattr(options, name) for name in promoting.Place.__dataclass_fields__})
 
 
 def cluster_of(options: argparse.Namespace) -> Cluster:
@@ -143,9 +208,13 @@ def cluster_of(options: argparse.Namespace) -> Cluster:
     kubectl = options.kubectl or shutil.which("kubectl")
     if kubectl is None:
         raise UnusableArgument("kubectl is not on PATH; install it, or name it with --kubectl")
-    if options.context not in contexts(options.kubeconfig):
-        known = ", ".join(contexts(options.kubeconfig)) or "none at all"
-        raise UnusableArgument(f"there is no context {options.context} in {options.kubeconfig}; there is {known}")
+    try:
+        known = contexts(options.kubeconfig)
+    except UnusableEnvironment as error:
+        raise UnusableArgument(str(error)) from error
+    if options.context not in known:
+        there = ", ".join(known) or "none at all"
+        raise UnusableArgument(f"there is no context {options.context} in {options.kubeconfig}; there is {there}")
     return Cluster(
         name=options.context,
         provider=Provider.EXISTING,
@@ -158,20 +227,20 @@ def cluster_of(options: argparse.Namespace) -> Cluster:
 
 
 class Narrator:
-    """Says what is awaited, not more often than a log can bear."""
+    """Says what is awaited in a phase, not more often than a log can bear."""
 
-    def __init__(self) -> None:
-        self.last = 0.0
+    def __init__(self, phase: str) -> None:
+        self.phase, self.last = phase, 0.0
 
     def __call__(self, waiting: Waiting) -> None:
         """Say one line about a wait."""
         if not self.last <= waiting.waited < self.last + SHOW_S:
             self.last = waiting.waited
-            say(waiting_line("release", waiting.awaited, waiting.seen, waiting.waited, waiting.left))
+            say(waiting_line(self.phase, waiting.awaited, waiting.seen, waiting.waited, waiting.left))
 
 
 def cancelled(number: int, _frame: FrameType | None) -> NoReturn:
-    """End the release at the first signal, and leave its undoing alone at the next."""
+    """End what goes on at the first signal, and leave its undoing alone at the next."""
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt(f"cancelled by signal {number}")
@@ -207,6 +276,39 @@ def pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+def steps_of(text: str) -> tuple[int, ...]:
+    """Shares in percent, such as 1,10,50,100. Raises ArgumentTypeError unless they rise, within 1 and 100."""
+    try:
+        steps = tuple(int(each) for each in text.split(","))
+    except ValueError:
+        steps = ()
+    if not steps or not all(0 < a < b for a, b in pairwise((*steps, 101))):
+        raise argparse.ArgumentTypeError(f"{text}: name percentages that rise, such as 1,10,50,100")
+    return steps
+
+
+def error_rate(text: str) -> float:
+    """A share of wrong verdicts. Raises ArgumentTypeError for one that is none, or as good as a coin."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 0.5:
+        raise argparse.ArgumentTypeError(f"{text}: name a share above 0 and below 0.5")
+    return rate
+
+
+def positive(text: str) -> float:
+    """A number above 0. Raises ArgumentTypeError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: name a number above 0")
+    return number
+
+
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
     top = argparse.ArgumentParser(prog="shakedown", description="What runs came to. The run itself: pytest suites/")
@@ -235,6 +337,8 @@ def parser() -> argparse.ArgumentParser:
     add_gate(command("gate", gated))
     add_check(command("check", checked))
     add_release(command("release", released))
+    add_promote(command("promote", promoted))
+    add_place(command("turn-back", turned_back))
     return top
 
 
@@ -259,6 +363,7 @@ def add_check(checking: argparse.ArgumentParser) -> None:
     checking.add_argument("--model", required=True)
     checking.add_argument("--version", type=int, default=0, help="that must serve (default: any)")
     checking.add_argument("--host", default="", help="the host name that a gateway routes by")
+    add_header(checking, "sent with each request, such as a tester's x-canary=1")
     checking.add_argument(
         "--input", type=Path, help='JSON, {"instances": [...]} (default: zeros in the model\'s shapes)'
     )
@@ -278,9 +383,53 @@ def add_release(releasing: argparse.ArgumentParser) -> None:
     releasing.add_argument(
         "--patience", type=float, default=900, help="seconds of each command, and of undoing (default: 900)"
     )
-    releasing.add_argument("--context", required=True, help="of the kubeconfig; never its current one")
-    releasing.add_argument("--kubeconfig", type=Path, default=Path.home() / ".kube" / "config")
-    releasing.add_argument("--kubectl", type=Path, help="(default: the one on PATH)")
+    add_cluster(releasing)
+
+
+def add_promote(raising: argparse.ArgumentParser) -> None:
+    """The options of `promote`."""
+    raising.add_argument("url", help="of the front door, http://HOST:PORT or https://HOST:PORT")
+    raising.add_argument("--model", required=True)
+    raising.add_argument("--version", type=int, default=0, help="that the canary must serve (default: any)")
+    raising.add_argument("--host", default="", help="the host name that the gateway routes by")
+    add_header(raising, "that leads a tester to the canary, such as x-canary=1", required=True)
+    raising.add_argument(
+        "--input", type=Path, required=True, help='recorded requests, JSON: {"instances": [...], "labels": [...]}'
+    )
+    raising.add_argument("--steps", type=steps_of, default=STEPS, help="percent of the users (default: 1,10,50,100)")
+    raising.add_argument("--rate", type=positive, default=50, help="testers' requests a second (default: 50)")
+    raising.add_argument("--within", type=positive, default=120, help="seconds of each step's verdict (default: 120)")
+    slow = Objectives().latency_p99
+    raising.add_argument("--slow", type=positive, default=slow, help=f"seconds that 99 of 100 keep (default: {slow})")
+    for name, whom in (("--alpha", "good canaries turned back"), ("--beta", "bad ones let through")):
+        raising.add_argument(name, type=error_rate, default=0.05, help=f"the most {whom} (default: 0.05)")
+    raising.add_argument("--ledger", type=Path, help="keep each request and answer in this file")
+    add_place(raising)
+
+
+def add_place(placing: argparse.ArgumentParser) -> None:
+    """Where a canary's share is set."""
+    placing.add_argument("--namespace", required=True)
+    placing.add_argument("--route", required=True, help="the HTTPRoute that splits between the two Services")
+    placing.add_argument("--stable", required=True, metavar="SERVICE")
+    placing.add_argument("--canary", required=True, metavar="SERVICE")
+    placing.add_argument(
+        "--patience", type=positive, default=120, help="seconds until the gateway has read a change (default: 120)"
+    )
+    add_cluster(placing)
+
+
+def add_cluster(reaching: argparse.ArgumentParser) -> None:
+    """Which cluster."""
+    reaching.add_argument("--context", required=True, help="of the kubeconfig; never its current one")
+    reaching.add_argument("--kubeconfig", type=Path, default=Path.home() / ".kube" / "config")
+    reaching.add_argument("--kubectl", type=Path, help="(default: the one on PATH)")
+
+
+def add_header(sending: argparse.ArgumentParser, words: str, *, required: bool = False) -> None:
+    """A header of requests, which may be named more than once."""
+    option = sending.add_argument("--header", type=pair, action="append", default=[], required=required, help=words)
+    option.metavar = "NAME=VALUE"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -86,7 +86,8 @@ def status_grpc(endpoint: Endpoint, model: str) -> dict[int, str]:
     request.model_spec.name = model
     try:
         with channel_to(endpoint) as channel:
-            answer = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, timeout=REQUEST_S)
+            stub = model_service_pb2_grpc.ModelServiceStub(channel)
+            answer = stub.GetModelStatus(request, timeout=REQUEST_S, metadata=endpoint.headers)
     except grpc.RpcError as error:
         raise refused(error) from error
     states = get_model_status_pb2.ModelVersionStatus.State

@@ -114,10 +114,15 @@ def prepared(cluster: Cluster, order: Order, tell: Tell) -> Before:
 
 def require_own_name(image: str) -> None:
     """Refuse a name that may mean another image tomorrow: what it meant yesterday could not be put back."""
+    if not names_version(image):
+        raise Refused(f"image {image} names no version: give it a tag of its own, such as the commit")
+
+
+def names_version(image: str) -> bool:
+    """Whether an image's name has a digest, or a tag other than latest; a registry's port is none."""
     name, at, _ = image.partition("@")
     tag = name.rpartition("/")[2].partition(":")[2]
-    if not at and tag in {"", "latest"}:
-        raise Refused(f"image {image} names no version: give it a tag of its own, such as the commit")
+    return bool(at) or tag not in {"", "latest"}
 
 
 def before_of(cluster: Cluster, order: Order) -> Before:

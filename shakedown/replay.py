@@ -1,11 +1,13 @@
 """Recorded requests sent once more, to the canary alone, each answer held against the stable version's."""
 
 import itertools
+import json
 import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import requests
@@ -54,6 +56,21 @@ class Recording:
             stable_right=bool(usual.argmax() == label),
             drift=min(1.0, abs(float(found.max()) - float(usual.max()))),
         )
+
+
+def recorded_in(file: Path) -> tuple[Floats, NDArray[np.int64]]:
+    """The inputs and true labels in a file, {"instances": [[...], ...], "labels": [...]}.
+
+    Raises OSError where it can't be read, ValueError where it holds something else.
+    """
+    try:
+        given = json.loads(file.read_text())
+        images, labels = np.asarray(given["instances"], dtype=np.float32), np.asarray(given["labels"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: {type(error).__name__}: {error}; it must hold instances and labels") from error
+    if images.ndim < 2 or labels.ndim != 1 or labels.dtype.kind != "i" or len(images) != len(labels):
+        raise ValueError(f"{file}: holds {len(images)} instances and {labels.size} labels; each needs its class number")
+    return images, labels.astype(np.int64)
 
 
 def record_stable(endpoint: Endpoint, model: str, images: Floats, labels: NDArray[np.int64]) -> Recording:

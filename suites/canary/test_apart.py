@@ -8,6 +8,7 @@ from models.canary import GOOD, STABLE
 from shakedown.cluster import Cluster
 from shakedown.grpc_client import predict_grpc
 from shakedown.observe.prometheus import NoData, Prometheus
+from shakedown.release import names_version
 from shakedown.serving import Endpoint, Pod
 from shakedown.settings import Deadlines
 from shakedown.wait import NotYet, eventually
@@ -86,6 +87,7 @@ def test_canary_is_watched_apart(
 def test_canary_runs_a_version_that_can_be_named(canary: Canary, cluster: Cluster, evidence: Evidence) -> None:
     """The image that runs is the one that its manifest pins: what was judged is what gets promoted."""
     container = cluster.core.read_namespaced_pod(canary.pod.name, canary.names.namespace).spec.containers[0]
-    tag = container.image.rpartition(":")[2] if ":" in container.image else "latest"
-    assert tag != "latest", f"the canary runs {container.image}: pin it in manifests/base/serving/deployment.yaml"
+    assert names_version(container.image), (
+        f"the canary runs {container.image}: pin it in manifests/base/serving/deployment.yaml"
+    )
     evidence(f"the canary runs {container.image}")

@@ -15,6 +15,8 @@ from shakedown.canary import (
     attempts,
     promote,
     require_split,
+    require_testers,
+    share_of,
     split_patch,
 )
 from shakedown.replay import Answer
@@ -177,6 +179,46 @@ def test_a_share_that_is_no_percentage_is_refused(route: dict[str, Any], share: 
 def test_what_is_unclear_stays_so_when_time_is_up() -> None:
     done = analyse(iter([FINE] * 5000), Analysis(SLOW_S), within=0.0)
     assert (done.finding, done.samples) == (Finding.UNCLEAR, 1)
+
+
+ASKED = "/v1/models/digits:predict"
+
+
+def test_the_route_as_it_ships_gives_the_canary_its_testers_and_nobody_else(route: dict[str, Any]) -> None:
+    require_testers(route, NAMES[1], ASKED, [("X-Canary", "1")])
+    assert share_of(route, *NAMES) == 0
+
+
+def test_the_share_that_counts_is_the_largest_one_that_a_rule_gives(route: dict[str, Any]) -> None:
+    route["spec"]["rules"][1]["backendRefs"] = [{"name": NAMES[0], "weight": 999}, {"name": NAMES[1]}]
+    assert share_of(route, *NAMES) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "path"),
+    [("x-canary", "2", ASKED), ("x-tester", "1", ASKED), ("x-canary", "1", "/v2/models"), ("x-canary", "1", "/v1x")],
+)
+def test_testers_whom_no_rule_leads_to_the_canary_are_none(
+    route: dict[str, Any], name: str, value: str, path: str
+) -> None:
+    with pytest.raises(Failed, match=f"no rule leads {name}: {value} at {path}"):
+        require_testers(route, NAMES[1], path, [(name, value)])
+
+
+@pytest.mark.parametrize("change", ["value", "method", "type", "backend", "kept-for-grpc"])
+def test_a_testers_rule_that_is_wrong_in_one_thing_leads_nobody_to_the_canary(
+    route: dict[str, Any], change: str
+) -> None:
+    rule = route["spec"]["rules"][2]
+    match = rule["matches"][0]
+    match["headers"][0] |= {"value": {"value": "true"}, "type": {"type": "RegularExpression"}}.get(change, {})
+    match |= {"method": {"method": "GET"}}.get(change, {})
+    if change == "backend":
+        rule["backendRefs"] = [{"name": NAMES[0]}]
+    if change == "kept-for-grpc":
+        del route["spec"]["rules"][2]
+    with pytest.raises(Failed, match="no rule leads x-canary: 1"):
+        require_testers(route, NAMES[1], ASKED, [("x-canary", "1")])
 
 
 COUNTER = "traefik_service_requests_total"

@@ -3,10 +3,12 @@
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from shakedown.cli import main
@@ -134,6 +136,10 @@ class Server(ThreadingHTTPServer):
     status: dict[str, Any] = {"model_version_status": [{"version": "2", "state": "AVAILABLE"}]}  # noqa: RUF012
     predictions = "[[0.5, 0.5]]"
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.headers: list[str | None] = []  # the tester's, of each request
+
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
@@ -149,6 +155,8 @@ class Handler(BaseHTTPRequestHandler):
         self.say(f'{{"outputs": {self.server.predictions}}}')
 
     def say(self, text: str) -> None:
+        assert isinstance(self.server, Server)
+        self.server.headers.append(self.headers.get("x-canary"))
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -181,6 +189,35 @@ def test_check_says_state_version_prediction_and_latency(server: Server, capsys:
         ["ok", "prediction"],
         ["ok", "latency"],
     ]
+
+
+def test_check_sends_a_header_with_each_request(server: Server) -> None:
+    assert ask(server, "--within", "5", "--header", "x-canary=1") == 0
+    assert len(server.headers) > 10
+    assert set(server.headers) == {"1"}
+    assert ask(server, "--within", "5") == 0
+    assert server.headers[-1] is None
+
+
+class Listener(grpc.GenericRpcHandler):
+    """Serves no method, and keeps each call's metadata."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, str]] = []
+
+    def service(self, handler_call_details: Any) -> None:
+        self.seen.append(dict(handler_call_details.invocation_metadata))
+
+
+def test_check_sends_a_header_over_grpc_too_from_its_first_question_on(capsys: Any) -> None:
+    served, listener = grpc.server(ThreadPoolExecutor(1)), Listener()
+    served.add_generic_rpc_handlers([listener])
+    port = served.add_insecure_port("127.0.0.1:0")
+    served.start()
+    assert main(["check", f"grpc://127.0.0.1:{port}", "--model", "m", "--header", "x-canary=1"]) == 1
+    served.stop(0).wait()
+    assert "FAILED state      UNIMPLEMENTED" in capsys.readouterr().out
+    assert [each.get("x-canary") for each in listener.seen] == ["1"]
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,11 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.made(tmp_path_factory.mktemp("tls") / "ca", "another")
 
 
-def shake_hands(authority: Authority, host: str, trusted: Path, shown: Certificate | None) -> None:
+def shake_hands(
+    authority: Authority, host: str, trusted: Path, shown: Certificate | None, *, expired: bool = False
+) -> None:
     """A TLS 1.2 handshake between a door of `authority` and a client. Raises ssl.SSLError for whoever refuses."""
-    door = authority.issue("door", "digits.test")
+    door = authority.issue("door", "digits.test", expired=expired)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(door.crt, door.key)
     server.load_verify_locations(authority.crt)
@@ -62,3 +64,8 @@ def test_a_door_of_another_host_or_authority_is_refused(authority: Authority, st
         shake_hands(authority, "other.test", authority.crt, client)
     with pytest.raises(ssl.SSLCertVerificationError, match="verify failed"):
         shake_hands(authority, "digits.test", stranger.crt, client)
+
+
+def test_a_door_whose_certificate_has_expired_is_refused(authority: Authority) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
+        shake_hands(authority, "digits.test", authority.crt, authority.issue("client"), expired=True)

@@ -8,6 +8,7 @@ from shakedown.lint.world import World
 
 WORKFLOW = kinds("Workflow")
 PIPELINE = "shakedown release"  # sets an image, waits with a deadline, and undoes what fails
+INNER = re.compile(r"""--(?:build|deliver|verify)[ =](?:"[^"]*"|'[^']*'|\S+)""")  # commands within its command
 
 
 def lines_of(step: Tree) -> list[str]:
@@ -19,7 +20,7 @@ def as_kubectl(line: str) -> str:
     """What the pipeline's command does in kubectl's words; any other line as it is."""
     if PIPELINE not in line:
         return line
-    line = re.sub(r"--deployment[ =]", "deployment/", line)
+    line = re.sub(r"--deployment[ =]", "deployment/", INNER.sub("", line))
     return re.sub(r"--container[ =](\S+)", r"\1=it", line).replace(PIPELINE, "kubectl set image")
 
 
