@@ -16,7 +16,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from shakedown.backends import TENSORFLOW
-from shakedown.backends.wire import Wire
+from shakedown.backends.wire import Wire, words
 from shakedown.cluster import Cluster
 from shakedown.cluster.access import quiet_env
 from shakedown.settings import Ports
@@ -98,7 +98,7 @@ class Endpoint:
         """Each version's state as the server tells it, e.g. {1: "AVAILABLE"}. Raises Failed unless it answers 200."""
         answer = self.get(self.wire.status_path(model), self.management)
         if answer.status_code != 200:
-            raise Failed(f"{self.name}: status of model {model}: HTTP {answer.status_code}: {answer.text[:200]}")
+            raise Failed(f"{self.name}: status of model {model}: HTTP {answer.status_code}: {words(answer.text)}")
         return self.wire.states(answer.json())
 
     def metric(self, name: str, **labels: str) -> float:
@@ -116,7 +116,7 @@ class Endpoint:
         """Predictions over REST: [n, 784] float32 in 0..1 to [n, 10]. Raises Failed unless it answers 200."""
         answer = self.post(self.wire.prediction_path(model, version), self.wire.question(images))
         if answer.status_code != 200:
-            raise Failed(f"{self.name}: REST prediction: HTTP {answer.status_code}: {answer.text[:200]}")
+            raise Failed(f"{self.name}: REST prediction: HTTP {answer.status_code}: {words(answer.text)}")
         return self.wire.answers(answer.json())
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import requests
 
+from shakedown.backends.wire import words
 from shakedown.ledger import Ledger, now
 from shakedown.oracle import Oracle
 from shakedown.serving import REQUEST_S, Endpoint
@@ -79,7 +80,7 @@ def predict_once(endpoint: Endpoint, model: str, oracle: Oracle, row: int) -> Se
         return Sent(started, now() - started, 0, 0, f"{type(error).__name__}: {str(error)[:200]}")
     seconds = now() - started
     if answer.status_code != 200:
-        return Sent(started, seconds, answer.status_code, 0, answer.text[:200])
+        return Sent(started, seconds, answer.status_code, 0, words(answer.text))
     found = endpoint.wire.answers(answer.json())
     return Sent(started, seconds, 200, oracle.version_of(row, found[0]), "")
 

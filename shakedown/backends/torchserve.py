@@ -18,6 +18,7 @@ class TorchServe(Wire):
     metrics_path = "/metrics"
     metrics_hint = "metrics_address and metrics_mode=prometheus in config.properties"
     counted = "ts_inference_requests_total"
+    hangs_up = True
     lacks = {  # noqa: RUF012 - ClassVar in the base
         "grpc": "its gRPC is another protocol than TensorFlow Serving's, and the project has no client of it",
         "status at the front door": CONTROL,

@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
+def words(text: str) -> str:
+    """What a server says, on one line and not too long: its JSON may have one for each field."""
+    return " ".join(text.split())[:200]
+
+
 class Wire(ABC):
     """One back end.
 
@@ -22,6 +27,7 @@ class Wire(ABC):
     metrics_path: ClassVar[str]
     metrics_hint: ClassVar[str]  # where to look when there are none
     counted: ClassVar[str]  # the metric that counts the predictions that a server was asked for
+    hangs_up: ClassVar[bool] = False  # on who asked wrongly: a tunnel of kubectl ends with that
     lacks: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod

@@ -24,5 +24,5 @@ def test_every_server_counts_the_predictions_that_it_is_asked_for(
             server.predict_rest(deployment.model, oracle.images[row : row + 1])
         rises[name] = server.metric(wire.counted, model_name=deployment.model) - before
     silent = {name: rise for name, rise in rises.items() if rise < ASKED}
-    assert not silent, f"{wire.counted} rose by {silent} over {ASKED} predictions each"
+    assert not silent, f"{wire.counted} rose by {silent} over {ASKED} predictions each; see {wire.metrics_hint}"
     evidence(f"{wire.counted} rose by {sorted(rises.values())} over {ASKED} predictions to each server")
