@@ -6,6 +6,7 @@ pytest_plugins = [
     "fixtures.verdicts",
     "fixtures.terminal",
     "fixtures.cluster",
+    "fixtures.backend",
     "fixtures.stack",
     "fixtures.serving",
     "fixtures.load",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from airgap.cache import BuildError
-from airgap.docker import docker
-from airgap.layers import add_bytes, write_tar
+from airgap.docker import docker, feed
+from airgap.layers import Image, add_bytes, write_tar
 from airgap.progress import step
 
 CTR = ("ctr", "--namespace=k8s.io")
@@ -17,9 +17,10 @@ ARCHIVE = "/derived.tar"  # on a node, for as long as it is read
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
-def nodes(cluster: str) -> list[str]:
-    """The containers of a kind cluster's nodes. Raises BuildError where there are none."""
-    asked = ("ps", f"--filter=label=io.x-k8s.kind.cluster={cluster}", "--format={{.Names}}")
+def nodes(cluster: str, role: str = "") -> list[str]:
+    """The containers of a kind cluster's nodes, or of those of one role. Raises BuildError where there are none."""
+    roles = [f"--filter=label=io.x-k8s.kind.role={role}"] if role else []
+    asked = ("ps", f"--filter=label=io.x-k8s.kind.cluster={cluster}", *roles, "--format={{.Names}}")
     found = sorted(docker(*asked, what="asking the engine for the nodes").split())
     if not found:
         raise BuildError(f"the engine runs no node of a kind cluster {cluster!r}")
@@ -99,6 +100,24 @@ def deliver(cluster: str, archive: Path) -> None:
 
     with step(f"delivering {archive.name} to the nodes of {cluster}", 2), ThreadPoolExecutor() as pool:
         list(pool.map(give, nodes(cluster)))
+
+
+def provide(cluster: str, image: Image) -> None:
+    """Give a whole image to each worker of a kind cluster that hasn't got it. Raises BuildError."""
+    lacking = [node for node in nodes(cluster, "worker") if not has(node, image)]
+    for node in lacking:
+        importing = ["docker", "exec", "--interactive", node, *CTR, "images", "import", "-"]
+        with step(f"giving {image.name} to {node}", 30):
+            feed(importing, [image], what=f"importing {image.name} into {node}")
+
+
+def has(node: str, image: Image) -> bool:
+    """Whether a node has this very image, not only one of its name."""
+    try:
+        manifest, _ = parts_of(node, image.name)
+    except BuildError:
+        return False
+    return bool(manifest["config"]["digest"] == f"sha256:{image.id()}")
 
 
 def withdraw(cluster: str, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shakedown.backends import WIRES
 from shakedown.oracle import Oracle
 from shakedown.shapes import Shape
 
@@ -22,6 +23,7 @@ class Order:
         self.address: str = fields["address"]
         self.host: str = fields["host"]
         self.model: str = fields["model"]
+        self.wire = WIRES[fields["wire"]]
         self.headers: dict[str, str] = fields["headers"]
         self.patience: float = fields["patience"]
         self.ledger = Path(fields["ledger"])

@@ -12,6 +12,7 @@ from locust import FastHttpUser, User, task
 
 from locustfiles.open_model import MOST_UNDER_WAY, Answer, OpenModel
 from locustfiles.order import Order
+from shakedown.backends.wire import words
 from shakedown.oracle import Floats
 
 ORDER = Order(Path(os.environ["LOAD_ORDER"]))
@@ -48,12 +49,12 @@ class RestUser(FastHttpUser):  # type: ignore[misc] # locust ships no types
     def predict(self, number: int) -> Answer:
         """Send one prediction, once: a POST is not repeated by the client."""
         body = ORDER.bodies[number % len(ORDER.bodies)]
-        path = f"/v1/models/{ORDER.model}:predict"
+        path = ORDER.wire.prediction_path(ORDER.model)
         answer = self.client.post(path, data=body, headers=ORDER.headers, allow_redirects=False)
         if answer.status_code != 200:
             said = f"{type(answer.error).__name__}: {answer.error}" if answer.error else answer.text
-            return Answer(answer.status_code, 0, right=False, said=str(said)[:200])
-        found = np.asarray(orjson.loads(answer.content)["predictions"], dtype=np.float32)
+            return Answer(answer.status_code, 0, right=False, said=words(str(said)))
+        found = ORDER.wire.answers(orjson.loads(answer.content))
         version = version_of(ORDER.row(number), found)
         return Answer(200, version, right=version > 0)
 

@@ -226,6 +226,7 @@ class Load:
             "address": self.endpoint.grpc if flow.protocol == "grpc" else self.endpoint.rest.removeprefix("http://"),
             "host": self.endpoint.host,
             "model": self.model,
+            "wire": self.endpoint.wire.name,
             "patience": REQUEST_S,
             "ledger": str(self.ledger.path.resolve()),
             "alive": alive,
@@ -245,7 +246,7 @@ class Load:
         if protocol == "grpc":
             done: bytes = prediction_request(self.model, images).SerializeToString()
             return done
-        return json.dumps({"instances": images.tolist()}).encode()
+        return json.dumps(self.endpoint.wire.question(images)).encode()
 
 
 @contextmanager

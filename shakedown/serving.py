@@ -15,14 +15,16 @@ import numpy as np
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from shakedown.backends import TENSORFLOW
+from shakedown.backends.wire import Wire, words
 from shakedown.cluster import Cluster
 from shakedown.cluster.access import quiet_env
+from shakedown.settings import Ports
 from shakedown.verdict import Failed
 
 REQUEST_S = 10.0  # the server's own limit in the manifests (--rest_api_timeout_in_ms)
 FORWARD_S = 15.0
 HTTP_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's own; a deployment may choose others
-METRICS_PATH = "/monitoring/prometheus/metrics"
 FORWARDED = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
 
 
@@ -67,7 +69,8 @@ class Endpoint:
     """Where a model server is asked: a replica through its own tunnel, or the front door.
 
     `host` is the HTTP Host header (gRPC authority) that the front door routes by; empty for a replica. `headers` go
-    with each request (gRPC: metadata).
+    with each request (gRPC: metadata). `wire` says how a server is spoken to; `management` and `metrics` are where it
+    tells its versions and its metrics, empty where that is `rest` too.
     """
 
     name: str
@@ -75,10 +78,13 @@ class Endpoint:
     grpc: str
     host: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    wire: Wire = TENSORFLOW
+    management: str = ""
+    metrics: str = ""
 
-    def get(self, path: str) -> requests.Response:
-        """GET a path over REST."""
-        return requests.get(f"{self.rest}{path}", headers=self._headers(), timeout=REQUEST_S)
+    def get(self, path: str, at: str = "") -> requests.Response:
+        """GET a path over REST, or `at` another address."""
+        return requests.get(f"{at or self.rest}{path}", headers=self._headers(), timeout=REQUEST_S)
 
     def post(self, path: str, body: bytes | dict[str, Any]) -> requests.Response:
         """POST a body over REST; bytes go as they are, and NaN and Infinity as the server reads and writes them."""
@@ -90,28 +96,28 @@ class Endpoint:
 
     def status(self, model: str) -> dict[int, str]:
         """Each version's state as the server tells it, e.g. {1: "AVAILABLE"}. Raises Failed unless it answers 200."""
-        answer = self.get(f"/v1/models/{model}")
+        answer = self.get(self.wire.status_path(model), self.management)
         if answer.status_code != 200:
-            raise Failed(f"{self.name}: status of model {model}: HTTP {answer.status_code}: {answer.text[:200]}")
-        return {int(entry["version"]): entry["state"] for entry in answer.json()["model_version_status"]}
+            raise Failed(f"{self.name}: status of model {model}: HTTP {answer.status_code}: {words(answer.text)}")
+        return self.wire.states(answer.json())
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels; 0 where there are none. Raises Failed without metrics.
 
         A histogram's count and sum are metrics of their own names. TensorFlow Serving's names hold colons.
         """
-        answer = self.get(METRICS_PATH)
+        path = self.wire.metrics_path
+        answer = self.get(path, self.metrics)
         if answer.status_code != 200:
-            raise Failed(f"{self.name}: {METRICS_PATH}: HTTP {answer.status_code}; see --monitoring_config_file")
+            raise Failed(f"{self.name}: {path}: HTTP {answer.status_code}; see {self.wire.metrics_hint}")
         return samples_sum(answer.text, name, **labels)
 
     def predict_rest(self, model: str, images: np.ndarray, *, version: int | None = None) -> np.ndarray:
         """Predictions over REST: [n, 784] float32 in 0..1 to [n, 10]. Raises Failed unless it answers 200."""
-        at = f"/versions/{version}" if version else ""
-        answer = self.post(f"/v1/models/{model}{at}:predict", {"instances": images.tolist()})
+        answer = self.post(self.wire.prediction_path(model, version), self.wire.question(images))
         if answer.status_code != 200:
-            raise Failed(f"{self.name}: REST prediction: HTTP {answer.status_code}: {answer.text[:200]}")
-        return np.asarray(answer.json()["predictions"], dtype=np.float32)
+            raise Failed(f"{self.name}: REST prediction: HTTP {answer.status_code}: {words(answer.text)}")
+        return self.wire.answers(answer.json())
 
 
 def samples_sum(page: str, name: str, **labels: str) -> float:
@@ -153,21 +159,36 @@ def forwarded(process: "subprocess.Popen[bytes]", target: str, count: int) -> di
 
 @contextmanager
 def replicas_of(
-    cluster: Cluster, namespace: str, chosen: Sequence[Pod], ports: tuple[int, int] = (HTTP_PORT, GRPC_PORT)
+    cluster: Cluster,
+    namespace: str,
+    chosen: Sequence[Pod],
+    ports: Ports = Ports(HTTP_PORT, GRPC_PORT),  # noqa: B008 - it can't be changed
+    wire: Wire = TENSORFLOW,
 ) -> Iterator[dict[str, Endpoint]]:
-    """A tunnel into each of the pods, to its ports for REST and gRPC: {pod's name: endpoint}."""
-    rest, grpc = ports
+    """A tunnel into each of the pods, to each of its ports: {pod's name: endpoint}."""
+    wanted = [port for port in ports if port]
     with ExitStack() as tunnels:
         opened = {
-            pod.name: tunnels.enter_context(tunnel(cluster, namespace, f"pod/{pod.name}", ports)) for pod in chosen
+            pod.name: tunnels.enter_context(tunnel(cluster, namespace, f"pod/{pod.name}", wanted)) for pod in chosen
         }
-        yield {
-            name: Endpoint(name, f"http://127.0.0.1:{local[rest]}", f"127.0.0.1:{local[grpc]}")
-            for name, local in opened.items()
-        }
+        yield {name: endpoint_of(name, ports, local, wire) for name, local in opened.items()}
 
 
-def front_door(cluster: Cluster, hostname: str) -> Endpoint:
+def endpoint_of(name: str, ports: Ports, local: Mapping[int, int], wire: Wire) -> Endpoint:
+    """A replica by the local ends of its tunnel: {its port: local port}."""
+    at = {port: f"127.0.0.1:{number}" for port, number in local.items()}
+    management, metrics = (f"http://{at[port]}" if port else "" for port in (ports.management, ports.metrics))
+    return Endpoint(
+        name,
+        f"http://{at[ports.rest]}",
+        at.get(ports.grpc, ""),
+        wire=wire,
+        management=management,
+        metrics=metrics,
+    )
+
+
+def front_door(cluster: Cluster, hostname: str, wire: Wire = TENSORFLOW) -> Endpoint:
     """The gateway, where users' requests come in."""
     address = f"127.0.0.1:{cluster.gateway_port}"
-    return Endpoint(f"gateway {hostname}", f"http://{address}", address, hostname)
+    return Endpoint(f"gateway {hostname}", f"http://{address}", address, hostname, wire=wire)

@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 CONFIG_FILE = "shakedown.toml"
@@ -45,6 +45,22 @@ class Images(StrEnum):
     AUTO = "auto"
     REGISTRY = "registry"
     AIRGAP = "airgap"
+
+
+class Backend(StrEnum):
+    """Which model server is spoken to; each has its module in shakedown/backends."""
+
+    TENSORFLOW = "tensorflow"
+    TORCHSERVE = "torchserve"
+
+
+class Ports(NamedTuple):
+    """A server's ports; 0 for one that it doesn't have apart from REST's."""
+
+    rest: int
+    grpc: int
+    management: int = 0
+    metrics: int = 0
 
 
 class Section(BaseModel):
@@ -114,7 +130,9 @@ class Deployment(Section):
     workload: str = Field("tensorflow-serving", description="the Deployment")
     service: str = Field("tensorflow-serving", description="that leads to its pods")
     rest_port: int = Field(8501, gt=0, le=65535, description="of the container")
-    grpc_port: int = Field(8500, gt=0, le=65535, description="of the container")
+    grpc_port: int = Field(8500, ge=0, le=65535, description="of the container; 0: none that is asked")
+    management_port: int = Field(0, ge=0, le=65535, description="of the container, to nobody outside it; 0: none")
+    metrics_port: int = Field(0, ge=0, le=65535, description="of the container; 0: the REST port")
     model: str = "digits"
     version: int = Field(0, ge=0, description="that is served; 0: the highest of the golden ones")
     batch: int = Field(32, gt=0, description="predictions that one request may hold: max_batch_size")
@@ -126,13 +144,32 @@ class Deployment(Section):
     monitoring: str = Field("monitoring", description="the namespace of a Prometheus stack, as this project's")
 
     @property
-    def ports(self) -> tuple[int, int]:
-        """The container's ports for REST and gRPC."""
-        return self.rest_port, self.grpc_port
+    def ports(self) -> Ports:
+        """The container's ports."""
+        return Ports(self.rest_port, self.grpc_port, self.management_port, self.metrics_port)
+
+    @property
+    def public_ports(self) -> tuple[int, ...]:
+        """The container's ports that users' requests come in by: REST's, and gRPC's where there is one."""
+        return tuple(port for port in (self.rest_port, self.grpc_port) if port)
 
     def lacks(self, needed: Iterable[str]) -> list[str]:
         """Which of these a deployment does not have."""
         return [name for name in needed if not getattr(self, name)]
+
+
+# a back end's names in this project's own manifests, where they aren't TensorFlow Serving's
+NAMES: dict[Backend, dict[str, Any]] = {
+    Backend.TENSORFLOW: {},
+    Backend.TORCHSERVE: {
+        "workload": "torchserve",
+        "service": "torchserve",
+        "rest_port": 8080,
+        "grpc_port": 0,
+        "management_port": 8081,
+        "metrics_port": 8082,
+    },
+}
 
 
 class Settings(BaseSettings):
@@ -144,6 +181,7 @@ class Settings(BaseSettings):
 
     profile: Profile = Profile.ACCEPTANCE
     clock: Clock | None = Field(None, description="fast, but faithful where the profile is conformance")
+    backend: Backend = Backend.TENSORFLOW
     images: Images = Images.AUTO
     cluster_provider: Provider = Provider.KIND
     kube_context: str = Field("", description="of an existing cluster; never taken from the kubeconfig's current one")
@@ -157,6 +195,13 @@ class Settings(BaseSettings):
     def pace(self) -> Clock:
         """The clock that holds: the one that was asked for, else the profile's."""
         return self.clock or (Clock.FAITHFUL if self.profile is Profile.CONFORMANCE else Clock.FAST)
+
+    @model_validator(mode="before")
+    @classmethod
+    def name_by_backend(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What the deployment leaves unnamed has its back end's names."""
+        names, asked = NAMES.get(given.get("backend", ""), {}), given.get("deployment", {})
+        return {**given, "deployment": {**names, **asked}} if names and isinstance(asked, dict) else given
 
     @classmethod
     def settings_customise_sources(

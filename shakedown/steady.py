@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import requests
 
+from shakedown.backends.wire import words
 from shakedown.ledger import Ledger, now
 from shakedown.oracle import Oracle
 from shakedown.serving import REQUEST_S, Endpoint
@@ -74,13 +74,14 @@ def predict_once(endpoint: Endpoint, model: str, oracle: Oracle, row: int) -> Se
     """Send one prediction, once."""
     started = now()
     try:
-        answer = endpoint.post(f"/v1/models/{model}:predict", {"instances": oracle.images[row : row + 1].tolist()})
+        question = endpoint.wire.question(oracle.images[row : row + 1])
+        answer = endpoint.post(endpoint.wire.prediction_path(model), question)
     except requests.RequestException as error:
         return Sent(started, now() - started, 0, 0, f"{type(error).__name__}: {str(error)[:200]}")
     seconds = now() - started
     if answer.status_code != 200:
-        return Sent(started, seconds, answer.status_code, 0, answer.text[:200])
-    found = np.asarray(answer.json()["predictions"], dtype=np.float32)
+        return Sent(started, seconds, answer.status_code, 0, words(answer.text))
+    found = endpoint.wire.answers(answer.json())
     return Sent(started, seconds, 200, oracle.version_of(row, found[0]), "")
 
 

@@ -30,12 +30,13 @@ def path_of(namespace: str, pod: str) -> str:
 
 @dataclass(frozen=True)
 class Victim:
-    """The pod that is hit, one of so many."""
+    """The pod that is hit, one of so many; `port` is where it is asked whether it answers."""
 
     cluster: Cluster
     namespace: str
     pod: Pod
     out_of: int
+    port: int = HTTP_PORT
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.pod.name}"
@@ -180,7 +181,7 @@ class ServerHung:
 
     def prove(self) -> str:
         """The server takes a connection and says nothing."""
-        asked = ("bash", "-c", ASK, "bash", self.victim.pod.address, str(HTTP_PORT), str(SILENCE_S))
+        asked = ("bash", "-c", ASK, "bash", self.victim.pod.address, str(self.victim.port), str(SILENCE_S))
         if said := self.victim.on_node(*asked).strip():
             raise NotYet(f"{self.target} answers: {said}")
         return f"{self.target} has said nothing for {SILENCE_S} s"

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fixtures.verdicts import Evidence
+from shakedown.backends.wire import Wire
 from shakedown.cluster import Cluster
 from shakedown.course import Expected, Monitoring, await_delivery, plan
 from shakedown.manifests import Stack
@@ -46,6 +47,27 @@ def test_every_server_is_scraped_and_no_target_is_down(
 
 
 @pytest.mark.smoke
+def test_prometheus_holds_what_every_server_counts(
+    prometheus: Prometheus, servers: list[Pod], wire: Wire, deadlines: Deadlines, evidence: Evidence
+) -> None:
+    """Of each ready server Prometheus has the metric that counts predictions: it is the server's page that it reads."""
+    wanted = {pod.name for pod in servers if pod.ready}
+
+    def counted() -> dict[str, float]:
+        try:
+            found = {s.labels["pod"]: s.value for s in prometheus.query(f"sum by (pod) ({wire.counted})")}
+        except NoData as empty:
+            raise NotYet(str(empty)) from empty
+        if missing := wanted - found.keys():
+            raise NotYet(f"{wire.counted} is there of {sorted(found)}, not of {', '.join(sorted(missing))}")
+        return found
+
+    counts = eventually(counted, within=deadlines.pods, awaited=f"Prometheus has {wire.counted} of every server")
+    assert wanted
+    evidence(f"{wire.counted} of {len(wanted)} servers, {sum(counts.values()):g} in all")
+
+
+@pytest.mark.smoke
 def test_watchdog_fires_and_reaches_the_receiver(monitoring: Monitoring, promised: float, evidence: Evidence) -> None:
     """The alert that always fires has come out at the far end: rules, Alertmanager, route and receiver work."""
     dog = plan(monitoring, Expected("Watchdog", {"severity": "info"}), promised)
@@ -84,6 +106,7 @@ def test_every_metric_that_a_rule_names_exists(quiet: float, prometheus: Prometh
     evidence(f"{len(wanted)} metrics named by {len(rules)} rules, all there")
 
 
+@pytest.mark.asks_for("dashboard")
 @pytest.mark.test_bed  # the dashboard of an existing cluster is not known here
 def test_every_panel_of_the_dashboard_shows_data(
     quiet: float, stack: Stack, prometheus: Prometheus, deadlines: Deadlines, evidence: Evidence

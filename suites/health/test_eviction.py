@@ -4,11 +4,11 @@ import json
 import socket
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 from kubernetes.client import ApiException
 
 from fixtures.verdicts import Evidence
+from shakedown.backends.wire import Wire
 from shakedown.cluster import Cluster
 from shakedown.ledger import now
 from shakedown.manifests import Stack
@@ -65,8 +65,8 @@ class HalfSent:
 
     def __init__(self, endpoint: Endpoint, model: str, oracle: Oracle) -> None:
         host, _, port = endpoint.rest.removeprefix("http://").partition(":")
-        body = json.dumps({"instances": oracle.images[:1].tolist()}).encode()
-        lines = (f"POST /v1/models/{model}:predict HTTP/1.1", f"Host: {host}", "Connection: close")
+        body = json.dumps(endpoint.wire.question(oracle.images[:1])).encode()
+        lines = (f"POST {endpoint.wire.prediction_path(model)} HTTP/1.1", f"Host: {host}", "Connection: close")
         head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
         self.rest = body[len(body) // 2 :]
         self.socket = socket.create_connection((host, int(port)), timeout=REQUEST_S)
@@ -116,11 +116,12 @@ def drained(
     oracle: Oracle,
     deadlines: Deadlines,
     objectives: Objectives,
+    wire: Wire,
 ) -> Drained:
     """One server evicted with a request under way, the next one asked for meanwhile; its successor is waited for."""
     place = deployment.namespace
     leaving, other = pods(cluster, place, selector_of(stack.find("Deployment", deployment.workload)))[:2]
-    with replicas_of(cluster, place, [leaving], deployment.ports) as tunnels:
+    with replicas_of(cluster, place, [leaving], deployment.ports, wire) as tunnels:
         request = HalfSent(tunnels[leaving.name], deployment.model, oracle)
         first = evict(cluster, place, leaving.name, dry_run=False)
         second = evict(cluster, place, other.name, dry_run=True)
@@ -144,15 +145,14 @@ def test_second_server_may_not_go_while_the_first_is_replaced(drained: Drained, 
 
 
 def test_server_that_is_evicted_ends_what_it_has_begun(
-    drained: Drained, served: int, oracle: Oracle, objectives: Objectives, evidence: Evidence
+    drained: Drained, served: int, oracle: Oracle, objectives: Objectives, wire: Wire, evidence: Evidence
 ) -> None:
     """A prediction that has reached a server is answered right, seconds after the server was told to go."""
     assert drained.answer.startswith("HTTP/1.1 200 "), (
         f"the request under way in {drained.pod} was cut off ({drained.answer[:80] or 'connection closed'});"
         " see preStop and terminationGracePeriodSeconds"
     )
-    found = json.loads(drained.answer.partition("\r\n\r\n")[2])["predictions"]
-    wrong = oracle.mismatch(served, np.asarray(found, dtype=np.float32))
+    wrong = oracle.mismatch(served, wire.answers(json.loads(drained.answer.partition("\r\n\r\n")[2])))
     assert not wrong, wrong
     evidence(
         f"{drained.pod}: asked before it was evicted, answered right {objectives.drain:g} s later, no endpoint any more"

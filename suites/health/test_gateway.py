@@ -10,6 +10,7 @@ from shakedown.settings import Deployment
 pytestmark = pytest.mark.smoke
 
 
+@pytest.mark.asks_for("status at the front door")
 def test_gateway_port_answers_on_the_host(
     cluster: Cluster, gateway: Endpoint, deployment: Deployment, evidence: Evidence
 ) -> None:

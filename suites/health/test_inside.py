@@ -3,10 +3,10 @@
 import json
 import re
 
-import numpy as np
 import pytest
 
 from fixtures.verdicts import Evidence
+from shakedown.backends.wire import Wire
 from shakedown.lab import GUEST, Lab, Visitors
 from shakedown.manifests import Stack
 from shakedown.oracle import Oracle
@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.smoke, pytest.mark.test_bed]
 
 DOOR = "http://traefik.gateway.svc.cluster.local"
 REQUESTS = 20
+JSON = "Content-Type: application/json"  # wget says that it sends a form, which not every server takes
 REAL = re.compile(r"real\s+(?:(\d+)m\s*)?([\d.]+)s")
 
 
@@ -24,6 +25,7 @@ def fetch(lab: Lab, host: str, path: str, *options: str) -> str:
     return lab.fetch(GUEST, f"{DOOR}{path}", "--header", f"Host: {host}", *options)
 
 
+@pytest.mark.asks_for("status at the front door")
 def test_status_from_inside_names_the_version_and_its_state(
     stack: Stack,  # noqa: ARG001 - it must be up
     visitors: Visitors,
@@ -44,17 +46,18 @@ def test_predictions_from_inside_are_right_and_in_time(
     served: int,
     oracle: Oracle,
     objectives: Objectives,
+    wire: Wire,
     evidence: Evidence,
 ) -> None:
     """A client in the cluster gets the right answer, and one after the other within the objective on average."""
-    body = json.dumps({"instances": oracle.images[:1].tolist()})
-    path = f"/v1/models/{deployment.model}:predict"
-    answer = json.loads(fetch(visitors.stranger, deployment.hostname, path, "--post-data", body))
-    wrong = oracle.mismatch(served, np.asarray(answer["predictions"], dtype=np.float32))
+    body, path = json.dumps(wire.question(oracle.images[:1])), wire.prediction_path(deployment.model)
+    answer = json.loads(fetch(visitors.stranger, deployment.hostname, path, "--header", JSON, "--post-data", body))
+    wrong = oracle.mismatch(served, wire.answers(answer))
     assert not wrong, wrong
-    loop = f'for i in $(seq {REQUESTS}); do wget -q -O /dev/null --header "$1" --post-data "$2" "$3" || exit 1; done'
-    timed = f'{{ time sh -c \'{loop}\' sh "$1" "$2" "$3"; }} 2>&1'
-    said = visitors.stranger.run(GUEST, "sh", "-c", timed, "sh", f"Host: {deployment.hostname}", body, f"{DOOR}{path}")
+    ask = 'wget -q -O /dev/null --header "$1" --header "$2" --post-data "$3" "$4"'
+    timed = f"{{ time sh -c 'for i in $(seq {REQUESTS}); do {ask} || exit 1; done' sh \"$@\"; }} 2>&1"
+    host = f"Host: {deployment.hostname}"
+    said = visitors.stranger.run(GUEST, "sh", "-c", timed, "sh", host, JSON, body, f"{DOOR}{path}")
     minutes, seconds = REAL.search(said).groups()  # type: ignore[union-attr] # a shell that can't tell time fails here
     mean = (60 * int(minutes or 0) + float(seconds)) / REQUESTS
     assert mean <= objectives.prediction, (

@@ -9,6 +9,7 @@ import pytest
 
 from fixtures.serving import Steady
 from fixtures.verdicts import Evidence
+from shakedown.backends.wire import Wire
 from shakedown.cluster import Cluster
 from shakedown.manifests import Stack
 from shakedown.rollout import template_changed
@@ -21,14 +22,14 @@ BROKEN = "shakedown-broken-path"
 
 
 @contextmanager
-def broken_config(cluster: Cluster, stack: Stack, deployment: Deployment) -> Iterator[dict[str, Any]]:
-    """The server's configuration with a base path that leads nowhere; what it yields makes a pod template use it."""
+def broken_config(cluster: Cluster, stack: Stack, deployment: Deployment, wire: Wire) -> Iterator[dict[str, Any]]:
+    """The server's configuration with a model that isn't there; what it yields makes a pod template use it."""
     pod = stack.find("Deployment", deployment.workload)["spec"]["template"]["spec"]
     volume = next(volume for volume in pod["volumes"] if "configMap" in volume)
     good = stack.find("ConfigMap", volume["configMap"]["name"])["data"]
-    wrong = good["models.config"].replace(f'/{deployment.model}"', '/no-such-model"')
-    assert wrong != good["models.config"], "the base path is not where it was expected"
-    body = {"metadata": {"name": BROKEN}, "data": {**good, "models.config": wrong}}
+    wrong = {name: wire.without_model(text, deployment.model) for name, text in good.items()}
+    assert wrong != good, "the model is not named where it was expected"
+    body = {"metadata": {"name": BROKEN}, "data": wrong}
     cluster.core.create_namespaced_config_map(deployment.namespace, body)
     try:
         yield {"spec": {"volumes": [{"name": volume["name"], "configMap": {"name": BROKEN}}]}}
@@ -82,13 +83,14 @@ def test_server_whose_model_cannot_load_never_gets_ready_and_the_old_ones_serve_
     deadlines: Deadlines,
     trickle: Steady,
     served: int,
+    wire: Wire,
     evidence: Evidence,
 ) -> None:
     """A roll-out to a wrong model path stops at its first pod, and users go on getting right answers from the rest."""
     patience = 1.5 * seconds_to_ready(cluster, servers, deployment.namespace) + 5
     place = deployment.namespace, deployment.workload
     selector = selector_of(stack.find("Deployment", deployment.workload))
-    with broken_config(cluster, stack, deployment) as template, trickle() as flow:
+    with broken_config(cluster, stack, deployment, wire) as template, trickle() as flow:
         flow.collect(10)
         with template_changed(cluster, *place, template, within=deadlines.rollout):
             known = {pod.uid for pod in servers}

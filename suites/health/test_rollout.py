@@ -50,7 +50,7 @@ def test_as_many_servers_are_ready_as_the_autoscaler_promises(
 def test_service_leads_to_exactly_the_ready_servers(
     cluster: Cluster, servers: list[Pod], deployment: Deployment, deadlines: Deadlines, evidence: Evidence
 ) -> None:
-    """The Service's endpoints are the ready servers' addresses, all of them and nobody else's, on both ports."""
+    """The Service's endpoints are the ready servers' addresses, all of them and nobody else's, on each port."""
     wanted = {pod.address for pod in servers if pod.ready}
     path = f"/apis/discovery.k8s.io/v1/namespaces/{deployment.namespace}/endpointslices"
     query = f"?labelSelector=kubernetes.io%2Fservice-name%3D{deployment.service}"
@@ -65,5 +65,5 @@ def test_service_leads_to_exactly_the_ready_servers(
         return {port["port"] for item in slices for port in item["ports"]}
 
     ports = eventually(agreed, within=deadlines.packet, awaited=f"Service {deployment.service} leads to its servers")
-    assert ports == set(deployment.ports)
+    assert ports == {*deployment.public_ports, deployment.metrics_port} - {0}
     evidence(f"{len(wanted)} addresses on ports {sorted(ports)}")

@@ -7,78 +7,108 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
+from fixtures.options import SETTINGS
 from fixtures.verdicts import Evidence
+from shakedown.backends.wire import Wire
 from shakedown.grpc_client import Refused, prediction_request, send, status_grpc
 from shakedown.oracle import Oracle
 from shakedown.protos import predict_pb2, types_pb2
 from shakedown.serving import Endpoint
-from shakedown.settings import Deployment
+from shakedown.settings import Backend, Deployment, Settings
 
 pytestmark = [pytest.mark.smoke, pytest.mark.needs("whole_door")]
 
 GOOD = [0.0] * 784
-# path after /v1/models/, body, code, and what the text must hold
-REST: dict[str, tuple[str, bytes | dict[str, Any], int, str]] = {
-    "unknown model": ("nobody:predict", {"instances": [GOOD]}, 404, "Servable not found for request: Latest(nobody)"),
+# by name: path, body, code, and what the text must hold
+Cases: TypeAlias = dict[str, tuple[str, bytes | dict[str, Any], int, str]]
+TENSORFLOW: Cases = {
+    "unknown model": (
+        "/v1/models/nobody:predict",
+        {"instances": [GOOD]},
+        404,
+        "Servable not found for request: Latest(nobody)",
+    ),
     "unknown version": (
-        "digits/versions/99:predict",
+        "/v1/models/digits/versions/99:predict",
         {"instances": [GOOD]},
         404,
         "Servable not found for request: Specific(digits, 99)",
     ),
     "unknown label": (
-        "digits/labels/x:predict",
+        "/v1/models/digits/labels/x:predict",
         {"instances": [GOOD]},
         400,
         "Unrecognized servable version label: x",
     ),
     "unknown signature": (
-        "digits:predict",
+        "/v1/models/digits:predict",
         {"instances": [GOOD], "signature_name": "nothing"},
         400,
         'Serving signature name: "nothing" not found in signature def',
     ),
-    "empty body": ("digits:predict", b"", 400, "JSON Parse error: The document is empty"),
-    "malformed JSON": ("digits:predict", b'{"instances": [1,]}', 400, "JSON Parse error: Invalid value. at offset: 17"),
-    "missing key": ("digits:predict", {"images": [GOOD]}, 400, "Missing 'inputs' or 'instances' key"),
+    "empty body": ("/v1/models/digits:predict", b"", 400, "JSON Parse error: The document is empty"),
+    "malformed JSON": (
+        "/v1/models/digits:predict",
+        b'{"instances": [1,]}',
+        400,
+        "JSON Parse error: Invalid value. at offset: 17",
+    ),
+    "missing key": ("/v1/models/digits:predict", {"images": [GOOD]}, 400, "Missing 'inputs' or 'instances' key"),
     "wrong type": (
-        "digits:predict",
+        "/v1/models/digits:predict",
         {"instances": [["x"] * 784]},
         400,
         'JSON Value: "x" Type: String is not of expected type: float',
     ),
     "base64 for a float": (
-        "digits:predict",
+        "/v1/models/digits:predict",
         {"instances": [{"b64": "AAAA"}]},
         400,
         "is not of expected type: float",
     ),
     "rows of different lengths": (
-        "digits:predict",
+        "/v1/models/digits:predict",
         {"instances": [GOOD, GOOD[:-1]]},
         400,
         "Expecting tensor size: 784 but got: 783",
     ),
-    "wrong shape": ("digits:predict", {"instances": [GOOD[:100]]}, 400, "[1,100]"),
-    "wrong path": ("digits/version/2:predict", {"instances": [GOOD]}, 400, "Malformed request: POST"),
+    "wrong shape": ("/v1/models/digits:predict", {"instances": [GOOD[:100]]}, 400, "[1,100]"),
+    "wrong path": ("/v1/models/digits/version/2:predict", {"instances": [GOOD]}, 400, "Malformed request: POST"),
 }
+DIGITS, NO_ROWS = "/predictions/digits", "no JSON with rows of numbers under 'instances': "
+TORCHSERVE: Cases = {
+    "unknown model": ("/predictions/nobody", {"instances": [GOOD]}, 404, "Model not found: nobody"),
+    "unknown version": (f"{DIGITS}/99.0", {"instances": [GOOD]}, 404, "Model version: 99.0 does not exist"),
+    "malformed JSON": (DIGITS, b'{"instances": [1,]}', 400, f"{NO_ROWS}JSONDecodeError"),
+    "missing key": (DIGITS, {"images": [GOOD]}, 400, f"{NO_ROWS}KeyError"),
+    "wrong type": (DIGITS, {"instances": [["x"] * 784]}, 400, f"{NO_ROWS}ValueError"),
+    "rows of different lengths": (DIGITS, {"instances": [GOOD, GOOD[:-1]]}, 400, "784 numbers, one here has 783"),
+    "wrong shape": (DIGITS, {"instances": [GOOD[:100]]}, 400, "784 numbers, one here has 100"),
+}
+REST: dict[Backend, Cases] = {Backend.TENSORFLOW: TENSORFLOW, Backend.TORCHSERVE: TORCHSERVE}
 
 
-@pytest.mark.parametrize("case", REST)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is asked wrongly over REST, in the words of the back end."""
+    if "wrong" in metafunc.fixturenames:
+        metafunc.parametrize("wrong", REST[metafunc.config.stash[SETTINGS].backend])
+
+
 def test_wrong_rest_request_is_refused_with_its_code_and_text(
-    one: Endpoint, gateway: Endpoint, deployment: Deployment, evidence: Evidence, case: str
+    one: Endpoint, gateway: Endpoint, settings_of_run: Settings, wire: Wire, evidence: Evidence, wrong: str
 ) -> None:
     """Over REST what is wrong gets its own code and text, from a server and unchanged through the front door."""
-    path, body, code, text = REST[case]
-    path, text = (words.replace("digits", deployment.model) for words in (path, text))
-    answers = [endpoint.post(f"/v1/models/{path}", body) for endpoint in (one, gateway)]
+    path, body, code, text = REST[settings_of_run.backend][wrong]
+    path, text = (words.replace("digits", settings_of_run.deployment.model) for words in (path, text))
+    answers = [endpoint.post(path, body) for endpoint in (one, gateway)]
     for answer in answers:
         assert answer.status_code == code, f"HTTP {answer.status_code}, wanted {code}: {answer.text[:200]}"
         assert answer.headers["Content-Type"].startswith("application/json")
-        assert text in json.loads(answer.text)["error"]
-    evidence(f"HTTP {code}: {json.loads(answers[0].text)['error'][:90]}")
+        assert text in wire.refusal(json.loads(answer.text))
+    evidence(f"HTTP {code}: {wire.refusal(json.loads(answers[0].text))[:90]}")
 
 
+@pytest.mark.asks_for("grpc", "status at the front door")
 def test_status_of_an_unknown_model_is_not_found(one: Endpoint, gateway: Endpoint, evidence: Evidence) -> None:
     """The status of a model that there isn't is 404 with a text, not an empty success."""
     answers = [endpoint.get("/v1/models/nobody") for endpoint in (one, gateway)]
@@ -144,6 +174,7 @@ GRPC: dict[str, tuple[Callable[[Any], None], str, str]] = {
 }
 
 
+@pytest.mark.asks_for("grpc")
 @pytest.mark.parametrize("case", GRPC)
 def test_wrong_grpc_request_is_refused_with_its_code_and_text(
     one: Endpoint, gateway: Endpoint, deployment: Deployment, oracle: Oracle, evidence: Evidence, case: str

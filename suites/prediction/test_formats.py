@@ -24,6 +24,7 @@ def asked(endpoint: Endpoint, model: str, body: dict[str, object], key: str) -> 
     return np.asarray(json.loads(answer.text)[key], dtype=np.float32)
 
 
+@pytest.mark.asks_for("grpc")
 def test_rest_and_grpc_answer_exactly_alike(
     one: Endpoint, deployment: Deployment, oracle: Oracle, evidence: Evidence
 ) -> None:
@@ -53,6 +54,7 @@ def test_batch_and_single_answers_agree(
     evidence(f"{len(images)} images, at most {apart.max():.1e} apart, same labels")
 
 
+@pytest.mark.asks_for("signatures")
 def test_row_and_columnar_format_answer_alike(
     one: Endpoint, deployment: Deployment, oracle: Oracle, evidence: Evidence
 ) -> None:
@@ -66,6 +68,7 @@ def test_row_and_columnar_format_answer_alike(
     evidence(f"{plain.size} probabilities in three formats, bit for bit the same")
 
 
+@pytest.mark.asks_for("signatures", "grpc")
 def test_named_signature_answers_its_own_output(
     one: Endpoint, deployment: Deployment, oracle: Oracle, golden: Golden, served: int, evidence: Evidence
 ) -> None:
@@ -80,6 +83,7 @@ def test_named_signature_answers_its_own_output(
     evidence(f"scores of 8 images, at most {np.abs(rest - wanted).max():.1e} from in-process")
 
 
+@pytest.mark.asks_for("grpc")
 def test_output_filter_returns_only_what_was_asked_for(
     one: Endpoint, deployment: Deployment, oracle: Oracle, evidence: Evidence
 ) -> None:
@@ -91,6 +95,7 @@ def test_output_filter_returns_only_what_was_asked_for(
     evidence("output_filter probabilities: only that came back")
 
 
+@pytest.mark.asks_for("grpc")
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_a_number_that_is_none_spoils_no_other_answer(
     one: Endpoint, deployment: Deployment, oracle: Oracle, served: int, evidence: Evidence, number: float
@@ -114,6 +119,7 @@ def test_a_number_that_is_none_spoils_no_other_answer(
     evidence(f"{number}: its own row {rest[1][:2]}..., the other row right, REST = gRPC")
 
 
+@pytest.mark.asks_for("batching")
 def test_batch_above_the_limit_is_refused(
     one: Endpoint, deployment: Deployment, oracle: Oracle, served: int, evidence: Evidence
 ) -> None:
@@ -132,6 +138,7 @@ def test_batch_above_the_limit_is_refused(
     evidence(f"{most} images answered; {most + 1}: {text}")
 
 
+@pytest.mark.asks_for("batching")
 def test_predictions_pass_the_batching_queue(
     one: Endpoint, deployment: Deployment, oracle: Oracle, evidence: Evidence
 ) -> None:

@@ -1,4 +1,4 @@
-"""Golden answers: each server, over each protocol, gives what TensorFlow gave in process."""
+"""Golden answers: each server, over each protocol, gives what its library gave in process."""
 
 import numpy as np
 import pytest
@@ -45,6 +45,7 @@ def test_every_replica_answers_the_golden_images_over_rest(
     )
 
 
+@pytest.mark.asks_for("grpc")
 def test_every_replica_answers_the_golden_images_over_grpc(
     replicas: dict[str, Endpoint], deployment: Deployment, oracle: Oracle, served: int, evidence: Evidence
 ) -> None:
@@ -61,6 +62,7 @@ def test_every_replica_answers_the_golden_images_over_grpc(
 
 
 @pytest.mark.needs("whole_door")
+@pytest.mark.asks_for("grpc")
 def test_front_door_answers_the_golden_images_over_rest_and_grpc(
     gateway: Endpoint, deployment: Deployment, oracle: Oracle, served: int, evidence: Evidence
 ) -> None:

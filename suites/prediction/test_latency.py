@@ -37,7 +37,9 @@ def judged(window: Window, share: float, objective: float) -> str:
     return said
 
 
-@pytest.mark.parametrize("protocol", [REST, pytest.param(GRPC, marks=pytest.mark.needs("whole_door"))])
+@pytest.mark.parametrize(
+    "protocol", [REST, pytest.param(GRPC, marks=[pytest.mark.needs("whole_door"), pytest.mark.asks_for("grpc")])]
+)
 def test_predictions_keep_their_latency_objectives_under_steady_load(
     load: Load, objectives: Objectives, served: int, evidence: Evidence, protocol: Literal["rest", "grpc"]
 ) -> None:

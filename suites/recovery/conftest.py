@@ -23,7 +23,7 @@ from shakedown.wait import NotYet, eventually
 def victim(cluster: Cluster, servers: list[Pod], deployment: Deployment) -> Victim:
     """The server that is hit: the one with fewest restarts, for each makes the kubelet wait longer before the next."""
     chosen = min(servers, key=lambda pod: (pod.restarts, pod.name))
-    return Victim(cluster, deployment.namespace, chosen, len(servers))
+    return Victim(cluster, deployment.namespace, chosen, len(servers), deployment.rest_port)
 
 
 @pytest.fixture

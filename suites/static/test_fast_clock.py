@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.smoke, pytest.mark.own_manifests]
 FAST_CLOCK = ROOT / "manifests" / "components" / "fast-clock"
 
 
-@pytest.mark.parametrize("overlay", ["kind", "optimised", "production", "canary"])
+@pytest.mark.parametrize("overlay", ["kind", "optimised", "production", "canary", "torchserve"])
 def test_the_fast_clock_shortens_durations_and_nothing_else(overlay: str, tmp_path: Path, evidence: Evidence) -> None:
     """What is proven with the fast clock is proven of the same stack: only durations differ, and only downwards."""
     folder = ROOT / "manifests" / "overlays" / overlay

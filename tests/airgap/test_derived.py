@@ -11,6 +11,7 @@ import pytest
 
 from airgap import derived
 from airgap.cache import BuildError
+from airgap.layers import Image
 
 BASE_LAYER = "sha256:" + "b" * 64
 CONFIG = {"config": {"Env": ["A=1"]}, "rootfs": {"type": "layers", "diff_ids": [BASE_LAYER]}}
@@ -61,3 +62,22 @@ def test_the_archive_holds_what_is_new_and_names_what_is_not(monkeypatch: Any, t
 def test_nothing_new_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="holds nothing"):
         derived.build("c", "a:1", "a:2", tmp_path, tmp_path / "image.tar")
+
+
+def test_a_whole_image_is_given_to_the_workers_that_lack_it_and_to_nobody_else(monkeypatch: Any) -> None:
+    image, asked = Image("docker.io/shakedown/x:1", (), ()), []
+    held = {"old": "sha256:0", "has-it": f"sha256:{image.id()}"}
+
+    def parts(node: str, _: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        if node not in held:
+            raise BuildError("no such image")
+        return {"config": {"digest": held[node]}}, {}
+
+    def nodes(_: str, role: str) -> list[str]:
+        return {"worker": ["has-it", "old", "without"]}[role]
+
+    monkeypatch.setattr(derived, "nodes", nodes)
+    monkeypatch.setattr(derived, "parts_of", parts)
+    monkeypatch.setattr(derived, "feed", lambda command, images, **_: asked.append((command[3], images)))
+    derived.provide("c", image)
+    assert asked == [("old", [image]), ("without", [image])]

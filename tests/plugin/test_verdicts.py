@@ -60,6 +60,18 @@ def test_proven_promises_are_listed_with_their_evidence_and_those_not_asked_besi
     assert (suite.root / "reports" / "latest" / "junit.xml").exists()
 
 
+def test_what_a_back_end_lacks_is_not_asked_of_it_and_says_why(suite: Suite) -> None:
+    tests = (
+        "def test_both(evidence):\n    evidence('saw both')\n"
+        "@pytest.mark.asks_for('grpc')\ndef test_one(evidence):\n    evidence('saw one')\n"
+    )
+    ended = suite.run(tests, "--backend=torchserve")
+    assert ended.code == 0
+    assert "proven     health: both: saw both" in ended.shown
+    assert "not asked  health: one: not asked of TorchServe: its gRPC is another protocol" in ended.shown
+    assert suite.run(tests).verdict["counts"]["passed"] == 2
+
+
 def test_a_run_that_is_told_to_ask_less_than_its_profile_says_so(suite: Suite) -> None:
     tests = "def test_one(evidence):\n    evidence('saw 1')\ndef test_two(evidence):\n    evidence('saw 2')\n"
     assert suite.run(tests).verdict["narrowed"] == []
