@@ -20,6 +20,11 @@ def deployment_path(namespace: str, name: str) -> str:
     return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
 
 
+def autoscaler_path(namespace: str, name: str) -> str:
+    """Where the API server keeps a HorizontalPodAutoscaler."""
+    return f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}"
+
+
 @dataclass(frozen=True)
 class ScaledToNothing:
     """A Deployment that nothing scales by itself is set to no replicas: DNS, a metrics pipeline, an operator."""
@@ -86,7 +91,7 @@ class SizeHeld:
     @property
     def path(self) -> str:
         """Where the API server keeps it."""
-        return f"/apis/autoscaling/v2/namespaces/{self.namespace}/horizontalpodautoscalers/{self.autoscaler}"
+        return autoscaler_path(self.namespace, self.autoscaler)
 
     @property
     def radius(self) -> Radius:
@@ -114,8 +119,7 @@ class SizeHeld:
 
 def size_held(cluster: Cluster, namespace: str, autoscaler: str) -> SizeHeld:
     """The fault that holds an autoscaler as it is now at its least size."""
-    path = SizeHeld(cluster, namespace, autoscaler, 0, 0).path
-    spec = cluster.get(path)["spec"]
+    spec = cluster.get(autoscaler_path(namespace, autoscaler))["spec"]
     return SizeHeld(cluster, namespace, autoscaler, spec.get("minReplicas", 1), spec["maxReplicas"])
 
 

@@ -1,16 +1,18 @@
 """A run that is killed in the middle of a fault leaves nothing that the next start does not undo."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from fixtures.cluster import journal_of
 from fixtures.crash import FAULTS, STEPS
-from fixtures.crashing import run_until
+from fixtures.crashing import runs_until
 from fixtures.verdicts import Evidence
 from shakedown.cluster import Cluster
 from shakedown.cluster.host import on_node, state_of
 from shakedown.faults.journal import ANNOTATION, restore
 from shakedown.faults.names import CONFIG
-from shakedown.faults.workloads import deployment_path
+from shakedown.faults.workloads import autoscaler_path, deployment_path
 from shakedown.manifests import Stack
 from shakedown.pace import Pace
 from shakedown.serving import pods, selector_of
@@ -45,14 +47,21 @@ def traces_of(cluster: Cluster, names: Deployment) -> Traces:
     return {
         "engine": states,
         "schedulable": {node.name: node.schedulable for node in cluster.nodes()},
-        "on nodes": {node: on_node(cluster, node, "bash", "-c", TRACES) for node in nodes if states[node] == "running"},
+        "on nodes": on_nodes(cluster, [node for node in nodes if states[node] == "running"]),
         "templates": [spec["template"] for spec in specs],
         "replicas": [spec["replicas"] for spec in specs],
+        "autoscaler": cluster.get(autoscaler_path(names.namespace, names.workload))["spec"],
         "names": cluster.get(CONFIG)["data"],
         "strangers": [pod.metadata.name for pod in strangers if pod.metadata.deletion_timestamp is None],
         "announced": [name for name in annotations if name.startswith(ANNOTATION)],
         "store": {str(p): p.stat().st_size for p in sorted(cluster.store.rglob("*")) if p.is_file()},
     }
+
+
+def on_nodes(cluster: Cluster, nodes: list[str]) -> dict[str, str]:
+    """What each node shows, all asked at once."""
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(nodes, pool.map(lambda node: on_node(cluster, node, "bash", "-c", TRACES), nodes), strict=True))
 
 
 def await_ready(cluster: Cluster, stack: Stack, names: Deployment, within: float) -> None:
@@ -75,8 +84,7 @@ def test_nothing_is_left_of_a_fault_whose_run_was_killed(
     """Killed at any step of a fault, a run leaves what the next start takes away, all of it."""
     before, folder = traces_of(cluster, deployment), journal_of(cluster)
     bites = {}
-    for step in STEPS:
-        run_until(cluster, folder, fault, step)
+    for step in runs_until(cluster, folder, fault, STEPS):
         amid = traces_of(cluster, deployment)
         bites[step] = [name for name in amid if amid[name] != before[name]]
         undone = restore(cluster, folder, deployment.namespace)
