@@ -1,6 +1,8 @@
+import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -27,6 +29,18 @@ def unit_test(promtool: Path, rules: Sequence[Obj], test: Path) -> str:
     Raises NotJudged.
     """
     return _unit_test(promtool, _groups(tuple(rules)), test.name, test.read_text(encoding="utf-8"))
+
+
+def ask_ahead(promtool: Path, asked: Iterable[tuple[Sequence[Obj], Path]]) -> None:
+    """Run unit tests side by side, each of the same rules once; who asks for one then has its verdict at once.
+
+    Raises NotJudged.
+    """
+    distinct = dict.fromkeys(
+        (_groups(tuple(rules)), each.name, each.read_text(encoding="utf-8")) for rules, each in asked
+    )
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda each: _unit_test(promtool, *each), distinct))
 
 
 @lru_cache(maxsize=32)
