@@ -34,6 +34,7 @@ torch-model-archiver==0.12.0 --hash=sha256:baaf66065396c3512030b3b2c57cce333edab
 LAUNCHER = "#!/usr/bin/python3\nfrom ts.model_server import start\n\nstart()\n"
 # torch wants /dev/urandom, which an image has from its engine
 ENTER = 'root=$1; shift; mount --bind /dev "$root/dev" && mount -t proc proc "$root/proc" && exec chroot "$root" "$@"'
+PLACE = "training"  # a folder of its own among the files of the image, gone with them
 PROGRAMS = Path(torchserve.__file__).parent
 DATA = PROGRAMS.parent / "data.py"
 SEED = 20240607
@@ -103,10 +104,10 @@ def train(folder: Path) -> None:
 
     split, held_out = data.load(SEED)
     with unpacked() as root:
-        work = root / "work"
+        work = root / PLACE
         shutil.copytree(PROGRAMS, work, ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
         np.savez(work / "data.npz", images=split.images, labels=split.labels, held_out=held_out.images)
-        inside(root, "/work/train.py", "/work", str(SEED), what="training the PyTorch model")
+        inside(root, f"/{PLACE}/train.py", f"/{PLACE}", str(SEED), what="training the PyTorch model")
         inside(root, "-m", "model_archiver.model_packaging", *packing(), what="packing the archive")
         shutil.copy2(work / ARCHIVE, folder / ARCHIVE)
         with np.load(work / "answers.npz") as answers:
@@ -115,9 +116,9 @@ def train(folder: Path) -> None:
 
 def packing() -> list[str]:
     """The archiver's options."""
-    named = {"model-name": "digits", "version": f"{VERSION}.0", "export-path": "/work"}
+    named = {"model-name": "digits", "version": f"{VERSION}.0", "export-path": f"/{PLACE}"}
     files = {"model-file": "model.py", "serialized-file": "weights.pt", "handler": "handler.py"}
-    options = {**named, **{option: f"/work/{file}" for option, file in files.items()}}
+    options = {**named, **{option: f"/{PLACE}/{file}" for option, file in files.items()}}
     return [f"--{option}={value}" for option, value in options.items()]
 
 
