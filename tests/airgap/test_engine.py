@@ -15,9 +15,11 @@ def test_an_engine_is_taken_for_ours_only_if_its_command_line_says_so() -> None:
 
 
 def test_a_process_that_names_our_pid_file_is_the_engine_and_is_ended_by_stop() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)", "--pidfile", str(engine.pid_file())]
-    ) as stand_in:
+    program = "import time; print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", program, "--pidfile", str(engine.pid_file())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as stand_in:
+        assert stand_in.stdout
+        stand_in.stdout.readline()  # only a process that runs has the command line of its own that is looked for
         engine.pid_file().write_text(str(stand_in.pid))
         assert engine.running() == stand_in.pid
         engine.stop()
