@@ -30,6 +30,7 @@ class TorchServe(Wire):
         "canary": OWN_STACK,
         "release": "the pipeline builds and verifies images of TensorFlow Serving",
         "health/test_import_job": STORE,
+        "health/test_liveness": "its queue refuses a 101st request: no load makes a probe wait for a second",
         "prediction/test_lite": "no server is asked: TFLite models are TensorFlow's",
         "prediction/test_memory": VERSIONS,
         "prediction/test_reload": VERSIONS,
