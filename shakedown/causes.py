@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from shakedown.cluster.access import CommandFailed
 from shakedown.faults.undo import in_store, send
 from shakedown.lab import AGNHOST
 from shakedown.ledger import Ledger
+from shakedown.lint.quantity import quantity
 from shakedown.verdict import Failed, Inconclusive
 from shakedown.wait import NotYet, eventually
 
 DARK = "203.0.113.7"  # RFC 5737: nobody has it, and the gateway's policy lets nothing out to it
 SHARE = (10, 1)  # of good and bad: eleven in a round, so that no prober's rhythm meets the bad one every time
 RELOADER_S = 240.0  # the config-reloader's watch interval of 3 minutes, and the way of a Secret to the pod
+FILLERS = "shakedown-full"  # a namespace of pods that fill nodes: no quota bounds them, and all go with it
 Json = dict[str, Any]
 
 
@@ -236,6 +239,46 @@ def unschedulable(scene: Scene, name: str, pod: str, nodes: Sequence[str]) -> It
             after.enter_context(changed(scene, f"/api/v1/nodes/{node}", "/spec/unschedulable", value=True))
         scene.cluster.kubectl("delete", "pod", pod, f"--namespace={scene.namespace}", "--wait=false")
         yield scene.proven("no-node-takes-it", pod, fewer)
+
+
+def free_cpu(cluster: Cluster, node: str) -> Decimal:
+    """The cores of a node that no pod on it has asked for."""
+    pods = cluster.core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={node}").items
+    asked = sum(asked_by(pod) for pod in pods if pod.status.phase not in ("Succeeded", "Failed"))
+    there = cluster.get(f"/api/v1/nodes/{node}")["status"]["allocatable"]["cpu"]
+    return (quantity(there) or Decimal()) - asked
+
+
+def asked_by(pod: Any) -> Decimal:  # noqa: ANN401 - the client ships no types
+    """The cores that a pod keeps from others: its containers' together, or the largest that one asks for to begin."""
+
+    def cores(containers: Sequence[Any] | None) -> list[Decimal]:
+        found = [(each.resources.requests or {}).get("cpu", "0") for each in containers or []]
+        return [quantity(each) or Decimal() for each in found]
+
+    return max(sum(cores(pod.spec.containers), Decimal()), *cores(pod.spec.init_containers), Decimal())
+
+
+@contextmanager
+def full_nodes(scene: Scene, nodes: Sequence[str], left: float) -> Iterator[str]:
+    """Pods that do nothing ask for all the CPU that nodes have to give, but for `left` cores of each."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": FILLERS}}
+    pods = []
+    for node in nodes:
+        spare = int((free_cpu(scene.cluster, node) - Decimal(str(left))) * 1000)
+        pod = small_pod(f"shakedown-full-{node}", "sleep 3600", {"cpu": f"{spare}m", "memory": "16Mi"}, "filler")
+        pods.append({**pod, "spec": {**pod["spec"], "nodeName": node}})
+
+    def filled() -> str:
+        for pod in pods:
+            name = pod["metadata"]["name"]
+            if (phase := scene.cluster.core.read_namespaced_pod(name, FILLERS).status.phase) != "Running":
+                raise NotYet(f"{name} is {phase}")
+        rest = ", ".join(f"{free_cpu(scene.cluster, node)} cores of {node}" for node in nodes)
+        return f"left to ask for: {rest}"
+
+    with made(scene, FILLERS, [namespace, *pods]):
+        yield scene.proven("nodes-full", ", ".join(nodes), filled)
 
 
 @contextmanager

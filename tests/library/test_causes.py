@@ -1,11 +1,13 @@
 """Causes put back what they changed, whatever becomes of the test, and are not judged before they bit."""
 
+from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from shakedown import causes
-from shakedown.causes import DARK, Scene, changed, dark, nobody, small_pod
+from shakedown.causes import DARK, Scene, asked_by, changed, dark, nobody, small_pod
 from shakedown.cluster import Cluster
 from shakedown.ledger import Ledger
 from shakedown.verdict import Inconclusive
@@ -77,3 +79,21 @@ def test_a_small_pod_asks_for_what_it_may_have_and_is_selected_by_no_service() -
     (container,) = pod["spec"]["containers"]
     assert container["resources"]["requests"] == container["resources"]["limits"] == {"cpu": "100m"}
     assert set(pod["metadata"]["labels"]) == {"shakedown.dev/cause"}
+
+
+def container(cpu: str | None) -> SimpleNamespace:
+    return SimpleNamespace(resources=SimpleNamespace(requests={"cpu": cpu} if cpu else None))
+
+
+@pytest.mark.parametrize(
+    ("containers", "init", "cores"),
+    [(["100m", "0.2"], None, "0.3"), ([None], None, "0"), (["100m"], ["1", "50m"], "1")],
+)
+def test_a_pod_keeps_from_others_what_it_asks_for(
+    containers: list[str | None], init: list[str] | None, cores: str
+) -> None:
+    spec = SimpleNamespace(
+        containers=[container(cpu) for cpu in containers],
+        init_containers=init and [container(cpu) for cpu in init],
+    )
+    assert asked_by(SimpleNamespace(spec=spec)) == Decimal(cores)
