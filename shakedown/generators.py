@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCUSTFILE = ROOT / "locustfiles" / "predict.py"
 OPTIONS = ("--loglevel=ERROR", "--only-summary", "--stop-timeout=0")
 ALONE = ("--headless", "--users=1")
+START_S = 60.0  # locust's imports take 3 s of CPU, on a machine where servers may be starting
 GRACE_S = 10.0  # for its own end, after the last answer or the end of the patience for it
 TOLD_BY_KUBECTL = "command terminated with exit code"  # after which there is nothing more to know
 

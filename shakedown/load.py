@@ -15,20 +15,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shakedown.generators import GRACE_S, ROOT, Crew, Here, Way
+from shakedown.generators import GRACE_S, ROOT, START_S, Crew, Here, Way
 from shakedown.grpc_client import prediction_request
 from shakedown.ledger import Ledger, now
 from shakedown.oracle import Oracle
 from shakedown.progress import say
 from shakedown.serving import REQUEST_S, Endpoint
 from shakedown.shapes import Shape
-from shakedown.verdict import Inconclusive, UnusableEnvironment
+from shakedown.verdict import Failed, Inconclusive, UnusableEnvironment
 from shakedown.wait import NotYet, eventually
 from shakedown.window import Request, Window
 
 __all__ = ["ROOT", "Load", "Protocol", "Traffic"]
 
-START_S = 60.0  # locust's imports take 3 s of CPU, on a machine where servers may be starting
 READ_S = 0.2
 SHOW_S = 10.0
 END_S = REQUEST_S + GRACE_S  # the last request's patience, and the generator's own end
@@ -279,7 +278,10 @@ def watched(traffic: Traffic, shape: Shape) -> Iterator[Traffic]:
     watchdog = threading.Thread(target=traffic.watch, args=(stop, longest), name="load", daemon=True)
     watchdog.start()
     try:
-        eventually(sending, within=START_S, awaited=f"load {traffic.flow} starts")
+        try:
+            eventually(sending, within=START_S, awaited=f"load {traffic.flow} starts")
+        except Failed as late:
+            raise Inconclusive(f"nothing was sent: {late}") from late
         yield traffic
     finally:
         stop.set()

@@ -20,10 +20,11 @@ import orjson
 from shakedown.cluster import Cluster
 from shakedown.cluster.access import quiet_env
 from shakedown.cluster.config import GATEWAY_NODE_PORT
-from shakedown.generators import Crew, Generator
+from shakedown.generators import START_S, Crew, Generator
 from shakedown.lab import Lab
 from shakedown.ledger import Ledger, now
 from shakedown.orders import ASK, GO, MOMENT, CutShort, framed, whole
+from shakedown.settings import Deadlines
 from shakedown.verdict import Failed, Inconclusive, UnusableEnvironment
 from shakedown.wait import NotYet, eventually
 from shakedown.window import LATE_S
@@ -32,7 +33,6 @@ NAMESPACE = "shakedown-load"
 MASTER = "master"
 PROGRAM = ("python3", "-m", "locustfiles.inside")
 QUESTIONS = 10  # for the time; the quickest answer counts
-READY_S = 60.0  # until all have imported locust, on a machine where servers may be starting
 LEAD_S = 0.5  # between saying when to begin and that moment: the word has to arrive before it
 LONGEST_S = 12 * 3600  # that a pod stays if the run is killed and none follows; longer than any run
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
@@ -127,7 +127,7 @@ class Hearing:
             for line in said:
                 out.write(clock.shifted(line))
                 if b'"step":"ready"' in line:
-                    self.together.barrier.wait(READY_S)
+                    self.together.barrier.wait(START_S)
                     self.send(MOMENT.pack(self.together.moment + clock.offset))
 
     def send(self, content: bytes) -> None:
@@ -257,7 +257,7 @@ def crew_of(
 
 
 @contextmanager
-def load_workers(cluster: Cluster, image: str, count: int, within: float) -> Iterator[Workers]:
+def load_workers(cluster: Cluster, image: str, count: int, deadlines: Deadlines) -> Iterator[Workers]:
     """Master and workers in a namespace of their own, which is deleted on the way out and waited for.
 
     What a killed run leaves the next one deletes with all else that isn't of the cluster's baseline. Raises
@@ -267,10 +267,10 @@ def load_workers(cluster: Cluster, image: str, count: int, within: float) -> Ite
         raise PermissionError(f"cluster {cluster.name} is not this run's own: nothing is applied to it")
     front = next(node.address for node in cluster.nodes() if node.control_plane)
     try:
-        yield Workers(cluster, image, count, f"{front}:{GATEWAY_NODE_PORT}", within)
+        yield Workers(cluster, image, count, f"{front}:{GATEWAY_NODE_PORT}", deadlines.pods)
     finally:
-        limit = ("--ignore-not-found", f"--timeout={within:g}s")
-        cluster.kubectl("delete", "namespace", NAMESPACE, *limit, timeout=within + 10)
+        limit = ("--ignore-not-found", f"--timeout={deadlines.deletion:g}s")
+        cluster.kubectl("delete", "namespace", NAMESPACE, *limit, timeout=deadlines.deletion + 10)
 
 
 def own_objects() -> list[dict[str, object]]:
