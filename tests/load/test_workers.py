@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from locustfiles.order import Order
 from shakedown.cluster import Cluster
+from shakedown.far import MASTER, PROGRAM, Clock, clock_of, crew_of
 from shakedown.generators import Crew
 from shakedown.ledger import Ledger, now
 from shakedown.load import Load, Seen
-from shakedown.load_workers import MASTER, PROGRAM, Clock, Workers, clock_of, crew_of, pod_manifest
+from shakedown.load_workers import Workers, pod_manifest
 from shakedown.orders import ASK, MOMENT, CutShort, framed, unframed
 from shakedown.settings import Provider
 from shakedown.shapes import Shape, steady, step
