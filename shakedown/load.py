@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shakedown.generators import GRACE_S, ROOT, START_S, Crew, Here, Way
+from shakedown.generators import GRACE_S, START_S, Crew, Here, Way
 from shakedown.grpc_client import prediction_request
 from shakedown.ledger import Ledger, now
 from shakedown.oracle import Oracle
@@ -25,8 +25,6 @@ from shakedown.shapes import Shape
 from shakedown.verdict import Failed, Inconclusive, UnusableEnvironment
 from shakedown.wait import NotYet, eventually
 from shakedown.window import Request, Window
-
-__all__ = ["ROOT", "Load", "Protocol", "Traffic"]
 
 READ_S = 0.2
 SHOW_S = 10.0

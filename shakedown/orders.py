@@ -7,7 +7,6 @@ import struct
 HEAD = struct.Struct("!Q32s")  # how many bytes follow, and their SHA-256
 MOMENT = struct.Struct("!d")  # on the ledger's clock of who reads it
 ASK, GO = b"?", b"!"  # what time is it; that was the last question
-PARTS = 2  # of an order: its fields as JSON, its bodies as numpy's npz
 
 
 class CutShort(Exception):
