@@ -54,6 +54,9 @@ lock: .venv/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --constraint requirements/main.txt --override requirements/overrides.txt \
 	  requirements/server.in -o requirements/server.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --constraint requirements/main.txt --override requirements/overrides.txt \
+	  requirements/load.in -o requirements/load.txt
 
 # --no-deps: the file names every package there is, and tensorflow-cpu stands in for tensorflow
 .venv/ready: requirements/main.txt

@@ -102,9 +102,9 @@ def deliver(cluster: str, archive: Path) -> None:
         list(pool.map(give, nodes(cluster)))
 
 
-def provide(cluster: str, image: Image) -> None:
-    """Give a whole image to each worker of a kind cluster that hasn't got it. Raises BuildError."""
-    lacking = [node for node in nodes(cluster, "worker") if not has(node, image)]
+def provide(cluster: str, image: Image, role: str = "worker") -> None:
+    """Give a whole image to each node of a role in a kind cluster that hasn't got it. Raises BuildError."""
+    lacking = [node for node in nodes(cluster, role) if not has(node, image)]
     for node in lacking:
         importing = ["docker", "exec", "--interactive", node, *CTR, "images", "import", "-"]
         with step(f"giving {image.name} to {node}", 30):

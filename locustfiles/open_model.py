@@ -15,8 +15,11 @@ import orjson
 
 from locustfiles.order import Order
 from shakedown.ledger import now
+from shakedown.orders import MOMENT, CutShort, whole
 
-MOST_UNDER_WAY = 512  # connections that the clients have together; what is due beyond that is counted as not answered
+MOST_UNDER_WAY = (
+    512  # connections that a generator's clients have together; what is due beyond that is counted as not answered
+)
 PRIORITY = -10  # what measures must not wait for a core behind what is measured
 AUTOGROUP = Path("/proc/self/autogroup")  # a session's own scheduling group, inside which alone nice counts
 FLUSH_S = 0.2  # who judges a window waits that much longer for its last requests
@@ -47,7 +50,10 @@ class Record:
         self.lines.append(orjson.dumps({"at": at, "kind": kind, **fields}))
 
     def flush(self) -> None:
-        """Append what was collected; the file was opened with O_APPEND, so that it stays together."""
+        """Append what was collected; the file was opened with O_APPEND, so that it stays together.
+
+        Where it is a pipe, that waits for its reader.
+        """
         if self.lines:
             taken, self.lines = self.lines, []
             os.write(self.file, b"\n".join(taken) + b"\n")
@@ -58,7 +64,7 @@ class OpenModel:
 
     def __init__(self, order: Order) -> None:
         self.order, self.stopped = order, gevent.event.Event()
-        self.record = Record(os.open(order.ledger, os.O_WRONLY | os.O_APPEND))
+        self.record = Record(order.open_ledger())
         self.under_way: dict[int, float] = {}
 
     def run(self, send: Send) -> None:
@@ -66,11 +72,11 @@ class OpenModel:
         with contextlib.suppress(OSError):  # not everybody may; lateness is measured, whoever runs it
             os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
             AUTOGROUP.write_text(str(PRIORITY))
+        start = self.begin()
         helpers = [gevent.spawn(self.obey), gevent.spawn(self.beat)]
-        pool, start, sent = gevent.pool.Pool(), now(), 0
-        self.record.add("load", start, flow=self.order.flow, step="started")
-        self.record.flush()
-        for number, due in enumerate(self.order.shape.arrivals().tolist()):
+        pool, sent = gevent.pool.Pool(), 0
+        self.step("started", start)
+        for number, due in self.order.share():
             if self.stopped.wait(max(0.0, start + due - now())):
                 break
             sent += 1
@@ -84,7 +90,27 @@ class OpenModel:
         for scheduled in self.under_way.values():
             self.note(scheduled, scheduled, now() - scheduled, Answer(0, 0, right=False, said="no answer at the end"))
         gevent.killall(helpers)
-        self.record.add("load", now(), flow=self.order.flow, step="ended", sent=sent)
+        self.step("ended", now(), sent=sent)
+        if self.order.together:
+            gevent.socket.wait_read(self.order.alive)  # who ended early would be missed by locust's master
+
+    def begin(self) -> float:
+        """When the shape begins: at once, or at the moment that all workers of a load are told once each is ready."""
+        if not self.order.together:
+            return now()
+        self.step("ready", now())
+        gevent.socket.wait_read(self.order.alive)
+        try:
+            (start,) = MOMENT.unpack(whole(self.order.alive, MOMENT.size))
+        except CutShort:  # the run has ended, or there is no second time: locust starts again whoever it takes for new
+            self.stopped.set()
+            return now()
+        self.stopped.wait(max(0.0, start - now()))
+        return float(start)
+
+    def step(self, name: str, at: float, **fields: object) -> None:
+        """Write down how far this generator is with its load."""
+        self.record.add("load", at, flow=self.order.flow, step=name, worker=self.order.worker, **fields)
         self.record.flush()
 
     def one(self, number: int, scheduled: float, send: Send) -> None:
@@ -124,7 +150,8 @@ class OpenModel:
             gevent.sleep(FLUSH_S)
             moment, spent = now(), time.process_time()
             cpu = (spent - used) / (moment - last)
-            self.record.add("generator", moment, flow=self.order.flow, cpu=cpu, settled=self.settled(moment))
+            known = {"worker": self.order.worker, "cpu": cpu, "settled": self.settled(moment)}
+            self.record.add("generator", moment, flow=self.order.flow, **known)
             last, used = moment, spent
             self.record.flush()
 

@@ -1,6 +1,7 @@
 """locust's users: predictions of real digits over REST and gRPC, each answer held against the golden ones."""
 
 import os
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import orjson
 from locust import FastHttpUser, User, task
 
-from locustfiles.open_model import MOST_UNDER_WAY, Answer, OpenModel
+from locustfiles.open_model import MOST_UNDER_WAY, Answer, OpenModel, Send
 from locustfiles.order import Order
 from shakedown.backends.wire import words
 from shakedown.oracle import Floats
@@ -24,9 +25,17 @@ def version_of(row: int, found: Floats) -> int:
     return next((v for v in ORDER.oracle.answers if not ORDER.oracle.mismatch(v, found, row)), 0)
 
 
-def finish(user: User) -> None:
-    """End locust once all is sent; its exit code says that the generator worked, and nothing of the answers."""
-    user.environment.process_exit_code = 0
+def send(user: User, predict: Send) -> None:
+    """Send the whole load, then end locust, whose exit code says that the generator worked, and nothing of the answers.
+
+    It is ended too where the generator doesn't work: locust would begin again.
+    """
+    try:
+        OpenModel(ORDER).run(predict)
+        user.environment.process_exit_code = 0
+    except Exception:  # noqa: BLE001 - whatever it was, it is told, and nothing is sent any more
+        traceback.print_exc()
+        user.environment.process_exit_code = 1
     gevent.spawn(user.environment.runner.quit)
     gevent.sleep(60)
 
@@ -34,7 +43,7 @@ def finish(user: User) -> None:
 class RestUser(FastHttpUser):  # type: ignore[misc] # locust ships no types
     """All REST clients together, over as many kept connections as are needed at once."""
 
-    fixed_count = 1
+    fixed_count = ORDER.workers  # one in each generator
     host = f"http://{ORDER.address}"
     concurrency = MOST_UNDER_WAY
     network_timeout = connection_timeout = ORDER.patience
@@ -43,8 +52,7 @@ class RestUser(FastHttpUser):  # type: ignore[misc] # locust ships no types
     @task  # type: ignore[untyped-decorator]
     def load(self) -> None:
         """Send the whole load."""
-        OpenModel(ORDER).run(self.predict)
-        finish(self)
+        send(self, self.predict)
 
     def predict(self, number: int) -> Answer:
         """Send one prediction, once: a POST is not repeated by the client."""
@@ -62,7 +70,7 @@ class RestUser(FastHttpUser):  # type: ignore[misc] # locust ships no types
 class GrpcUser(User):  # type: ignore[misc] # locust ships no types
     """All gRPC clients together, over one connection."""
 
-    fixed_count = 1
+    fixed_count = ORDER.workers  # one in each generator
 
     @task  # type: ignore[untyped-decorator]
     def load(self) -> None:
@@ -71,8 +79,7 @@ class GrpcUser(User):  # type: ignore[misc] # locust ships no types
         options = [("grpc.default_authority", ORDER.host)] if ORDER.host else []
         with grpc.insecure_channel(ORDER.address, options=[*options, ("grpc.enable_retries", 0)]) as channel:
             self.call: Any = channel.unary_unary(PREDICT)
-            OpenModel(ORDER).run(self.predict)
-        finish(self)
+            send(self, self.predict)
 
     def predict(self, number: int) -> Answer:
         """Send one prediction, once: retries of the client are switched off."""

@@ -1,14 +1,13 @@
-"""Load through the front door: locust in a process of its own, watched, bounded, and read from the ledger."""
+"""Load through the front door: locust in processes of its own, watched, bounded, and read from the ledger."""
 
+import io
 import itertools
 import json
 import os
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,22 +15,20 @@ from typing import Any, Literal
 
 import numpy as np
 
+from shakedown.generators import GRACE_S, START_S, Crew, Here, Way
 from shakedown.grpc_client import prediction_request
 from shakedown.ledger import Ledger, now
 from shakedown.oracle import Oracle
 from shakedown.progress import say
 from shakedown.serving import REQUEST_S, Endpoint
 from shakedown.shapes import Shape
-from shakedown.verdict import Inconclusive, UnusableEnvironment
+from shakedown.verdict import Failed, Inconclusive, UnusableEnvironment
 from shakedown.wait import NotYet, eventually
 from shakedown.window import Request, Window
 
-ROOT = Path(__file__).resolve().parents[1]
-LOCUSTFILE = ROOT / "locustfiles" / "predict.py"
-START_S = 60.0  # locust's imports take 3 s of CPU, on a machine where servers may be starting
 READ_S = 0.2
 SHOW_S = 10.0
-END_S = REQUEST_S + 10.0  # the last request's patience, and the generator's own end
+END_S = REQUEST_S + GRACE_S  # the last request's patience, and the generator's own end
 
 Protocol = Literal["rest", "grpc"]
 USERS = {"rest": "RestUser", "grpc": "GrpcUser"}
@@ -50,13 +47,30 @@ class Flow:
 
 @dataclass
 class Seen:
-    """What of one load has been read from the ledger so far; moments on its clock."""
+    """What of one load has been read from the ledger so far, of so many generators; moments on its clock."""
 
+    workers: int = 1
     requests: list[Request] = field(default_factory=list)
-    beats: list[tuple[float, float]] = field(default_factory=list)  # (moment, share of a core)
-    started: float | None = None
-    ended: float | None = None
-    settled: float = 0.0  # every request that was due before is in `requests`
+    beats: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))  # (moment, CPU)
+    starts: dict[int, float] = field(default_factory=dict)
+    ends: dict[int, float] = field(default_factory=dict)
+    settlings: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def started(self) -> float | None:
+        """When the first generator began; None until all have."""
+        return min(self.starts.values()) if len(self.starts) == self.workers else None
+
+    @property
+    def ended(self) -> float | None:
+        """When the last generator ended; None until all have."""
+        return max(self.ends.values()) if len(self.ends) == self.workers else None
+
+    @property
+    def settled(self) -> float:
+        """Every request that was due before, from any generator, is in `requests`."""
+        going = [self.settlings.get(worker, 0.0) for worker in range(self.workers) if worker not in self.ends]
+        return min(going) if going else max(self.ends.values())
 
     def take(self, event: dict[str, Any]) -> None:
         """Take up one event of this load."""
@@ -64,20 +78,25 @@ class Seen:
             names = ("scheduled", "seconds", "code", "version", "right", "said")
             self.requests.append(Request(sent=event["at"], **{name: event[name] for name in names}))
         elif event["kind"] == "generator":
-            self.beats.append((event["at"], event["cpu"]))
-            self.settled = event["settled"]
+            self.beats[event["worker"]].append((event["at"], event["cpu"]))
+            self.settlings[event["worker"]] = event["settled"]
         elif event["kind"] == "load" and event["step"] == "started":
-            self.started = event["at"]
+            self.starts[event["worker"]] = event["at"]
         elif event["kind"] == "load" and event["step"] == "ended":
-            self.ended = self.settled = event["at"]
+            self.ends[event["worker"]] = event["at"]
+
+    def cpu(self, start: float, end: float) -> float:
+        """The share of a core that the busiest generator used: it is the one that holds up a load."""
+        shares = [[cpu for moment, cpu in list(told) if start <= moment <= end] for told in list(self.beats.values())]
+        return max((float(np.mean(each)) for each in shares if each), default=0.0)
 
 
 class Traffic:
     """One load while it goes on, and afterwards."""
 
-    def __init__(self, flow: str, ledger: Path, process: "subprocess.Popen[bytes]", errors: Path) -> None:
-        self.flow, self.process, self.errors = flow, process, errors
-        self.seen, self._lock = Seen(), threading.Lock()
+    def __init__(self, flow: str, ledger: Path, crew: Crew) -> None:
+        self.flow, self.crew = flow, crew
+        self.seen, self._lock = Seen(len(crew.senders)), threading.Lock()
         self._file, self._rest = ledger.open("rb"), b""
         self._file.seek(0, os.SEEK_END)
 
@@ -138,8 +157,7 @@ class Traffic:
     def slice(self, start: float, end: float) -> Window:
         """What has been read so far of the requests that were due from `start` to `end`."""
         chosen = [each for each in list(self.seen.requests) if start <= each.scheduled <= end]
-        shares = [cpu for moment, cpu in list(self.seen.beats) if start <= moment <= end + 1]
-        cpu = float(np.mean(shares)) if shares else 0.0
+        cpu = self.seen.cpu(start, end + 1)
         return Window(self.flow, start, end, tuple(sorted(chosen, key=lambda each: each.scheduled)), cpu)
 
     def told(self) -> str:
@@ -148,11 +166,10 @@ class Traffic:
         return str(self.slice(max(self.began, last - 5), last)) if last > self.began else "its first second"
 
     def require_life(self) -> None:
-        """Raise Inconclusive with its last words where the generator has ended without having said so."""
-        code = self.process.poll()
-        if code is not None and self.read().ended is None:
-            words = self.errors.read_text().strip().splitlines()
-            raise Inconclusive(f"the load generator of {self.flow} ended with code {code}: {words[-1:] or 'no word'}")
+        """Raise Inconclusive with its last words where a generator has ended before all had said that they did."""
+        death = self.crew.death()
+        if death and self.read().ended is None:
+            raise Inconclusive(f"load {self.flow} {death}")
 
     def watch(self, stop: threading.Event, longest: float) -> None:
         """Read on, show live figures, and end a generator that doesn't end by itself."""
@@ -164,20 +181,22 @@ class Traffic:
                 shown = time.monotonic()
                 say(f"load {self.flow}: {self.told()}")
             if time.monotonic() > deadline:
-                self.process.kill()
+                self.crew.kill()
 
 
 @dataclass(frozen=True)
 class Load:
     """Sends load to one endpoint on 127.0.0.1, whose answers the oracle knows.
 
-    `protocol` "rest" or "grpc". Raises UnusableEnvironment for an endpoint that is not on 127.0.0.1.
+    `protocol` "rest" or "grpc"; `way` says from where, which makes no other difference. Raises UnusableEnvironment
+    for an endpoint that is not on 127.0.0.1.
     """
 
     endpoint: Endpoint
     model: str
     oracle: Oracle
     ledger: Ledger
+    way: Way = field(default_factory=Here)
     count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -194,51 +213,45 @@ class Load:
         `batch` images a request, `headers` with each (gRPC: metadata).
         """
         flow = Flow(f"{shape.name} {protocol} #{next(self.count)}", shape, protocol, batch, headers or {})
-        with tempfile.TemporaryDirectory(prefix="load-") as name, life() as (reading, stop):
-            folder = Path(name)
-            self.write_order(folder, flow, reading)
-            process = start(folder, protocol, reading)
-            with watched(Traffic(flow.name, self.ledger.path, process, folder / "errors"), shape) as traffic:
-                try:
-                    yield traffic
-                finally:
-                    stop()
-                    self.end(traffic)
+        with (
+            self.way.running(self.order(flow), self.bodies(flow), self.ledger) as crew,
+            watched(Traffic(flow.name, self.ledger.path, crew), shape) as traffic,
+        ):
+            try:
+                yield traffic
+            finally:
+                crew.end(END_S)
+                traffic.read()
 
-    def end(self, traffic: Traffic) -> None:
-        """Wait for the generator's orderly end; kill it where that doesn't come."""
-        try:
-            traffic.process.wait(timeout=END_S)
-        except subprocess.TimeoutExpired:
-            traffic.process.kill()
-            traffic.process.wait()
-        traffic.read()
-
-    def write_order(self, folder: Path, flow: Flow, alive: int) -> None:
-        """Put down what the generator needs: the order, and the bodies with their right answers."""
-        fields = {
+    def order(self, flow: Flow) -> dict[str, Any]:
+        """What each generator is told, but for its own part of it."""
+        address = self.endpoint.grpc if flow.protocol == "grpc" else self.endpoint.rest.removeprefix("http://")
+        return {
             "flow": flow.name,
+            "user": USERS[flow.protocol],
             "shape": flow.shape.name,
             "points": flow.shape.points,
             "protocol": flow.protocol,
             "batch": flow.batch,
             "headers": dict(flow.headers),
-            "address": self.endpoint.grpc if flow.protocol == "grpc" else self.endpoint.rest.removeprefix("http://"),
+            "address": self.way.address(address),
             "host": self.endpoint.host,
             "model": self.model,
             "wire": self.endpoint.wire.name,
             "patience": REQUEST_S,
-            "ledger": str(self.ledger.path.resolve()),
-            "alive": alive,
             "tolerance": self.oracle.tolerance,
         }
-        (folder / "order.json").write_text(json.dumps(fields))
+
+    def bodies(self, flow: Flow) -> bytes:
+        """The bodies with their right answers, as numpy's npz."""
         rows = range(0, len(self.oracle.images) // flow.batch * flow.batch, flow.batch)
         bodies = [self.body(flow.protocol, row, flow.batch) for row in rows]
         answers: dict[str, Any] = {str(version): known for version, known in self.oracle.answers.items()}
         joined = np.frombuffer(b"".join(bodies), dtype=np.uint8)
         ends = np.cumsum([len(body) for body in bodies])
-        np.savez(folder / "bodies.npz", images=self.oracle.images, bodies=joined, ends=ends, **answers)
+        packed = io.BytesIO()
+        np.savez(packed, images=self.oracle.images, bodies=joined, ends=ends, **answers)
+        return packed.getvalue()
 
     def body(self, protocol: Protocol, row: int, batch: int) -> bytes:
         """One request's body: real digits, and as many as a batch holds."""
@@ -247,35 +260,6 @@ class Load:
             done: bytes = prediction_request(self.model, images).SerializeToString()
             return done
         return json.dumps(self.endpoint.wire.question(images)).encode()
-
-
-@contextmanager
-def life() -> Iterator[tuple[int, Callable[[], None]]]:
-    """A pipe: its reading end, and what closes the writing end.
-
-    Whatever end this process finds, the kernel closes the writing end, which tells the generator to stop.
-    """
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb") as held:
-        yield reading, held.close
-
-
-def start(folder: Path, protocol: Protocol, alive: int) -> "subprocess.Popen[bytes]":
-    """Start locust; it inherits the reading end of the pipe, and nothing else of this process."""
-    command = [sys.executable, "-m", "locust", f"--locustfile={LOCUSTFILE}", "--headless", "--users=1"]
-    options = ["--loglevel=ERROR", "--only-summary", "--stop-timeout=0"]
-    environment = {**os.environ, "LOAD_ORDER": str(folder), "PYTHONPATH": str(ROOT)}
-    with (folder / "errors").open("wb") as errors:
-        return subprocess.Popen(
-            [*command, *options, USERS[protocol]],
-            cwd=folder,
-            env=environment,
-            pass_fds=(alive,),
-            start_new_session=True,  # Ctrl-C is for the run, which ends its load in order
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
 
 
 @contextmanager
@@ -292,11 +276,12 @@ def watched(traffic: Traffic, shape: Shape) -> Iterator[Traffic]:
     watchdog = threading.Thread(target=traffic.watch, args=(stop, longest), name="load", daemon=True)
     watchdog.start()
     try:
-        eventually(sending, within=START_S, awaited=f"load {traffic.flow} starts")
+        try:
+            eventually(sending, within=START_S, awaited=f"load {traffic.flow} starts")
+        except Failed as late:
+            raise Inconclusive(f"nothing was sent: {late}") from late
         yield traffic
     finally:
         stop.set()
         watchdog.join()
-        if traffic.process.poll() is None:
-            traffic.process.kill()
-            traffic.process.wait()
+        traffic.crew.kill()

@@ -1,6 +1,7 @@
 """Every tunable once: from the command line, the environment (SHAKEDOWN_*), and shakedown.toml, in this order."""
 
 import difflib
+import os
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -186,6 +187,7 @@ class Settings(BaseSettings):
     cluster_provider: Provider = Provider.KIND
     kube_context: str = Field("", description="of an existing cluster; never taken from the kubeconfig's current one")
     gateway_port: int = Field(0, ge=0, le=65535, description="on 127.0.0.1; 0 chooses a free one")
+    load_workers: int = Field(0, ge=0, description="that send load from inside the cluster; 0: one process beside it")
     deadlines: Deadlines = Deadlines()
     objectives: Objectives = Objectives()
     faults: Faults = Faults()
@@ -237,7 +239,23 @@ def load(options: dict[str, Any], environment: dict[str, str], file: Path | None
         raise SettingsError("--cluster-provider existing needs --kube-context NAME: no cluster is guessed")
     if settings.kube_context and settings.cluster_provider is Provider.KIND:
         raise SettingsError("--kube-context goes with --cluster-provider existing; kind makes a context of its own")
+    refuse_workers(settings)
     return settings
+
+
+def refuse_workers(settings: Settings) -> None:
+    """Raise SettingsError for load workers where they must not be, or could not do what they are for."""
+    cores = os.cpu_count() or 1
+    if settings.load_workers and settings.cluster_provider is Provider.EXISTING:
+        raise SettingsError(
+            "--load-workers goes with the run's own cluster only: nothing is applied to an existing one; leave it out,"
+            " and load comes from this machine"
+        )
+    if settings.load_workers > cores:
+        raise SettingsError(
+            f"--load-workers {settings.load_workers}: a worker may need a whole core, and this machine has {cores} for"
+            f" all of them; {cores} at most"
+        )
 
 
 def reading(file: Path) -> type[Settings]:

@@ -26,6 +26,7 @@ from shakedown.causes import Scene
 from shakedown.cluster import Cluster
 from shakedown.faults.inject import Faults
 from shakedown.faults.workloads import size_held
+from shakedown.load import Load
 from shakedown.manifests import Stack
 from shakedown.replay import Recording, Replay, record_stable
 from shakedown.rollout import await_rollout
@@ -47,6 +48,7 @@ def canary_up(
     faults: Faults,
     bed: TestBed,
     gateway: Endpoint,
+    load: Load,
     recording: Recording,
     settings_of_run: Settings,
     run: Run,
@@ -78,7 +80,7 @@ def canary_up(
                 run.ledger,
                 TESTS,
             ),
-            load=users_load(gateway, names.model, releases(), recording, run.ledger, TOLERANCE),
+            load=users_load(load, releases(), recording, TOLERANCE),
             slow_s=settings_of_run.objectives.latency_p99,
         )
         canary.release(GOOD)

@@ -12,7 +12,8 @@ from fixtures.canary import SETTLED_S, Canary, another_release
 from fixtures.verdicts import Evidence
 from models.canary import GOOD, PERMUTED, STABLE
 from shakedown.cluster import Cluster
-from shakedown.load import ROOT, Traffic
+from shakedown.generators import ROOT
+from shakedown.load import Traffic
 from shakedown.progress import plain
 from shakedown.replay import Recording
 from shakedown.window import Window

@@ -57,3 +57,22 @@ def test_the_clock_follows_the_profile_unless_named() -> None:
     assert load({"profile": "smoke"}, {}).pace is Clock.FAST
     assert load({"profile": "conformance"}, {}).pace is Clock.FAITHFUL
     assert load({"profile": "conformance", "clock": "fast"}, {}).pace is Clock.FAST
+
+
+def test_load_workers_stay_out_of_a_cluster_that_is_not_the_runs_own() -> None:
+    with pytest.raises(SettingsError, match="the run's own cluster only"):
+        load({"load_workers": "1", "cluster_provider": "existing", "kube_context": "production"}, {})
+
+
+def test_there_are_no_more_load_workers_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert load({"load_workers": "4"}, {}).load_workers == 4
+    with pytest.raises(SettingsError, match="this machine has 4 for all of them; 4 at most"):
+        load({"load_workers": "5"}, {})
+    assert load({}, {}).load_workers == 0
+
+
+@pytest.mark.parametrize("value", ["-1", "many", "1.5"])
+def test_load_workers_are_counted(value: str) -> None:
+    with pytest.raises(SettingsError, match=f"load_workers = '{value}'"):
+        load({"load_workers": value}, {})

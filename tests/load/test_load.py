@@ -91,7 +91,7 @@ def test_a_server_that_is_gone_gives_failures_and_not_silence(bed: Bed) -> None:
 def test_a_generator_that_dies_is_no_evidence(bed: Bed) -> None:
     """Where the generator ends before its load does, nothing is judged."""
     with bed.load.running(steady(40, seconds=60)) as traffic:
-        traffic.process.kill()
+        traffic.crew.senders[0].process.kill()
         with pytest.raises(Inconclusive, match="ended with code -9"):
             traffic.collect(5)
 
@@ -121,7 +121,7 @@ from shakedown.shapes import steady, step
 from tests.load.conftest import GOLDEN, IMAGES
 endpoint = Endpoint("null", sys.argv[1], "127.0.0.1:1")
 with Load(endpoint, "digits", Oracle(IMAGES, GOLDEN, 1e-4), Ledger(Path(sys.argv[2]))).running(steady(20, 600)) as load:
-    print(load.process.pid, flush=True)
+    print(load.crew.senders[0].process.pid, flush=True)
     time.sleep(600)
 """
 
