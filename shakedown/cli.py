@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -25,6 +26,7 @@ from shakedown.cluster import Cluster
 from shakedown.cluster.existing import contexts
 from shakedown.ledger import Ledger
 from shakedown.lint.load import BadInput, read, render
+from shakedown.oracle import Floats
 from shakedown.progress import say, waiting_line
 from shakedown.release import Order, release
 from shakedown.replay import recorded_in
@@ -112,8 +114,10 @@ def digest(options: argparse.Namespace) -> int:
     try:
         text = render(options.path) if options.path.is_dir() else options.path.read_text()
         objects = [each for each in yaml.safe_load_all(text) if each]
-    except (OSError, yaml.YAMLError, BadInput) as error:
-        raise UnusableArgument(str(error)) from error
+    except OSError as error:
+        raise UnusableArgument(f"{options.path}: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError, BadInput) as error:
+        raise UnusableArgument(f"{options.path}: {error}") from error
     if not objects:
         raise UnusableArgument(f"{options.path} holds no object")
     print(manifests.digest(objects))
@@ -124,17 +128,26 @@ def checked(options: argparse.Namespace) -> int:
     """One endpoint: state and version, prediction, latency; one line each."""
     try:
         endpoint, grpc = check.endpoint_of(options.url, options.host)
-        endpoint = replace(endpoint, headers=tuple(options.header))
-        given = json.loads(options.input.read_text())["instances"] if options.input else None
-        images = None if given is None else np.asarray(given, dtype=np.float32)
-    except (OSError, KeyError, ValueError) as error:
-        raise UnusableArgument(f"{type(error).__name__}: {error}") from error
+    except ValueError as error:
+        raise UnusableArgument(str(error)) from error
+    endpoint = replace(endpoint, headers=tuple(options.header))
+    images = instances_in(options.input) if options.input else None
     question = check.Question(options.model, options.version, images, options.within)
     answers = []
     for answer in check.check(endpoint, question, grpc=grpc):
         print(answer, flush=True)
         answers.append(answer)
     return 0 if all(answer.right for answer in answers) else 1
+
+
+def instances_in(path: Path) -> Floats:
+    """The inputs in a file, {"instances": [...]}. Raises UnusableArgument for a file that holds none."""
+    try:
+        return np.asarray(json.loads(path.read_text())["instances"], dtype=np.float32)
+    except OSError as error:
+        raise UnusableArgument(f"--input {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnusableArgument(f'--input {path}: holds no {{"instances": [...]}} of numbers: {error}') from error
 
 
 def released(options: argparse.Namespace) -> int:
@@ -436,7 +449,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 2 where it is used wrongly."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()
     except UnusableArgument as error:
         print(f"shakedown: {error}", file=sys.stderr)
         return WRONG_USE
+    except BrokenPipeError:  # whoever read, such as head, has seen enough; the exit code must not look like a verdict
+        if options.command in (released, promoted, turned_back):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return code

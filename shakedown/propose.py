@@ -67,9 +67,11 @@ def chosen(world: World, workload: str) -> Server:
     found = [world.servers[obj] for obj in world.stable_servers if obj.kind == "Deployment"]
     found = [each for each in found if workload in {"", each.workload.obj.name}]
     if not found:
-        names = [obj.name for obj in world.servers] or "nothing"
+        others = ", ".join(f"{obj.kind} {obj.name}" for obj in world.servers) or "nothing"
         named = f"Deployment {workload}" if workload else "Deployment"
-        raise NothingToPropose(f"no {named} runs a model server; what runs one: {names}")
+        raise NothingToPropose(
+            f"no {named} runs a model server, and no other kind can be judged; what runs one: {others}"
+        )
     if len(found) > 1:
         names = [each.workload.obj.name for each in found]
         raise NothingToPropose(f"several Deployments run a model server, choose one with --workload: {names}")

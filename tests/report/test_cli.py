@@ -1,6 +1,9 @@
 """The command line on runs that never were and on an endpoint that isn't a model server."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +43,28 @@ def test_show_prints_each_promise_and_markdown_for_a_ci_page(tmp_path: Path, cap
 def test_a_run_that_is_not_there_is_wrong_use(tmp_path: Path, capsys: Any) -> None:
     assert main(["--reports", str(tmp_path), "show", "nobody"]) == 2
     assert "there is no run nobody" in capsys.readouterr().err
+
+
+def test_a_reader_who_has_seen_enough_ends_the_list_without_a_traceback(tmp_path: Path) -> None:
+    green(tmp_path, "20261122-000000-1")
+    command = [sys.executable, "-u", "-m", "shakedown", "--reports", str(tmp_path), "show"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*command, "20261122-000000-1"], cwd=PROJECT, stdout=writer, stderr=-1, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("held", ["[1]", '{"inputs": 1}', '{"instances": ["a"]}', "not: json"])
+def test_an_input_that_holds_no_instances_is_wrong_use_and_no_verdict(tmp_path: Path, capsys: Any, held: str) -> None:
+    (tmp_path / "in.json").write_text(held)
+    asked = ["check", "http://127.0.0.1:1", "--model", "digits", "--input"]
+    assert main([*asked, str(tmp_path / "in.json")]) == 2
+    assert f'--input {tmp_path}/in.json: holds no {{"instances": [...]}} of numbers' in capsys.readouterr().err
+    assert main([*asked, str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err == f"shakedown: --input {tmp_path}/nowhere: No such file or directory\n"
 
 
 def test_diff_names_what_changed_and_says_so_by_its_exit_code(tmp_path: Path, capsys: Any) -> None:
