@@ -51,14 +51,18 @@ class Verdict(BaseModel):
 
 
 def new_run(reports: Path) -> Path:
-    """A folder for a run that starts now; `reports/latest` points at it."""
+    """A folder for a run that is about to start."""
     folder = reports / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     folder.mkdir(parents=True)
-    beside = reports / f".latest-{os.getpid()}"
+    return folder
+
+
+def point_at(folder: Path) -> None:
+    """Let `latest`, beside the run's folder, lead to it."""
+    beside = folder.parent / f".latest-{os.getpid()}"
     beside.unlink(missing_ok=True)
     beside.symlink_to(folder.name)
-    beside.replace(reports / "latest")
-    return folder
+    beside.replace(folder.parent / "latest")
 
 
 def count(promises: list[Promise]) -> dict[Outcome, int]:

@@ -1,5 +1,6 @@
 """The suite as a user runs it: `pytest suites/static --manifests ...`."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,10 @@ CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}
 RULE = Rule("promise", "theme", "because", lambda _: (), lambda *_: iter(()))
 
 
-def judge(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "suites/static", "-q", "-p", "no:cacheprovider", *args]
+def judge(given: Path) -> subprocess.CompletedProcess[str]:
+    """What the suite says of a file; the run lies beside it, and the user's latest run stays theirs."""
+    where = ("--manifests", str(given), "--reports", str(given.parent / "reports"))
+    command = [sys.executable, "-m", "pytest", "suites/static", "-q", "-p", "no:cacheprovider", *where]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -31,7 +34,7 @@ def test_bad_input_ends_with_a_sentence_and_exit_code_4(tmp_path: Path) -> None:
     """What else can't be read is tried on the reader itself; here is what a user sees of it."""
     file = tmp_path / "given.yaml"
     file.write_text("a: [")
-    done = judge("--manifests", str(file))
+    done = judge(file)
     assert done.returncode == 4
     assert "is not YAML" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -53,12 +56,14 @@ def test_each_object_is_judged_by_name_and_rules_that_judged_nothing_say_so(tmp_
     """One that keeps every promise is green, one of an unknown kind is not, and what judged none is listed."""
     file = tmp_path / "given.yaml"
     file.write_text(yaml.safe_dump_all([CONFIG_MAP, {**CONFIG_MAP, "kind": "ConfigMapp"}]))
-    done = judge("--manifests", str(file))
+    done = judge(file)
     assert done.returncode == 1
     assert "v1 ConfigMapp is no kind that is known; did you mean ConfigMap?" in done.stdout
     assert "1 failed" in done.stdout
     assert "schema-valid 2" in done.stdout
     assert "judged none, so nothing is proven:" in done.stdout
+    verdict = json.loads((tmp_path / "reports" / "latest" / "verdict.json").read_text())
+    assert verdict["narrowed"] == ["suites/static", f"manifests={file}"]
 
 
 @pytest.mark.parametrize(("count", "tests"), [(MOST_CASES, MOST_CASES), (MOST_CASES + 1, 1)])

@@ -172,6 +172,30 @@ def test_a_path_that_is_not_there_leaves_no_report(suite: Suite) -> None:
     assert not (suite.root / "reports").exists()
 
 
+@pytest.mark.parametrize("wrong", [("--settings", "nowhere.toml"), ("--profile", "smok"), ("--nothing",)])
+def test_a_run_that_is_wrongly_called_leaves_nothing_and_the_latest_is_the_one_before(
+    suite: Suite, wrong: tuple[str, ...]
+) -> None:
+    suite.run("def test_x(evidence):\n    evidence('1')\n")
+    before = {path: path.resolve() for path in (suite.root / "reports").iterdir()}
+    assert suite.run("def test_x(evidence):\n    evidence('1')\n", *wrong).code == 4
+    assert {path: path.resolve() for path in (suite.root / "reports").iterdir()} == before
+
+
+def test_a_run_is_kept_where_it_is_told_to(suite: Suite) -> None:
+    ended = suite.run("def test_x(evidence):\n    evidence('1')\n", f"--reports={suite.root.parent / 'else where'}")
+    assert ended.code == 0
+    assert f"report: {suite.root.parent}/else where/" in ended.shown
+    assert (suite.root.parent / "else where" / "latest" / "report.html").exists()
+    assert not (suite.root / "reports").exists()
+
+
+def test_a_folder_that_can_hold_no_reports_is_a_sentence(suite: Suite) -> None:
+    ended = suite.run("def test_x(evidence):\n    evidence('1')\n", "--reports=conftest.py")
+    assert ended.code == 4
+    assert "--reports: Not a directory" in ended.shown
+
+
 def test_a_log_is_told_what_is_awaited_in_plain_text(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     ended = suite.run(
