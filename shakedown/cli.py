@@ -23,7 +23,7 @@ from shakedown import check, manifests, propose
 from shakedown import promotion as promoting
 from shakedown.canary import STEPS
 from shakedown.cluster import Cluster
-from shakedown.cluster.existing import contexts
+from shakedown.cluster.existing import require_context
 from shakedown.ledger import Ledger
 from shakedown.lint.load import BadInput, read, render
 from shakedown.oracle import Floats
@@ -222,12 +222,9 @@ def cluster_of(options: argparse.Namespace) -> Cluster:
     if kubectl is None:
         raise UnusableArgument("kubectl is not on PATH; install it, or name it with --kubectl")
     try:
-        known = contexts(options.kubeconfig)
+        require_context(options.context, options.kubeconfig)
     except UnusableEnvironment as error:
         raise UnusableArgument(str(error)) from error
-    if options.context not in known:
-        there = ", ".join(known) or "none at all"
-        raise UnusableArgument(f"there is no context {options.context} in {options.kubeconfig}; there is {there}")
     return Cluster(
         name=options.context,
         provider=Provider.EXISTING,

@@ -19,11 +19,7 @@ def existing_cluster(context: str, kubeconfig: Path, namespace: str, gateway_por
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         raise UnusableEnvironment("kubectl is not on PATH; install it, it is what applies manifests")
-    known = contexts(kubeconfig)
-    if context not in known:
-        raise UnusableEnvironment(
-            f"there is no context {context!r} in {kubeconfig}; there is {', '.join(known) or 'none at all'}"
-        )
+    require_context(context, kubeconfig)
     cluster = Cluster(
         name=context,
         provider=Provider.EXISTING,
@@ -35,6 +31,15 @@ def existing_cluster(context: str, kubeconfig: Path, namespace: str, gateway_por
     )
     require_opt_in(cluster, namespace)
     return cluster
+
+
+def require_context(context: str, kubeconfig: Path) -> None:
+    """Refuse a context that the kubeconfig doesn't name. Raises UnusableEnvironment, with those that it does."""
+    if context not in (known := contexts(kubeconfig)):
+        raise UnusableEnvironment(
+            f"there is no context {context} in {kubeconfig}; there is {', '.join(known) or 'none at all'}"
+            " (--kubeconfig names another file; KUBECONFIG is not read)"
+        )
 
 
 def contexts(kubeconfig: Path) -> list[str]:

@@ -273,7 +273,9 @@ def command(tmp_path: Path) -> list[str]:
 
 def test_a_context_that_is_not_there_is_wrong_use(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 2
-    assert "there is no context nowhere in" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is no context nowhere in" in said
+    assert "--kubeconfig names another file; KUBECONFIG is not read" in said
 
 
 def test_a_kubeconfig_that_is_none_is_wrong_use(
