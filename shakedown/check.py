@@ -86,6 +86,8 @@ def words(error: Exception) -> str:
         return f"no answer within {REQUEST_S:g} s"
     if isinstance(error, requests.ConnectionError):
         found = SYSTEM_SAYS.search(str(error))
+        if "BadStatusLine" in str(error):
+            return "who answers there speaks no HTTP; for a gRPC port name grpc://HOST:PORT"
         return f"nobody can be reached there: {found[1] if found else error}"
     return f"{type(error).__name__}: {error}"
 

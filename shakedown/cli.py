@@ -279,10 +279,10 @@ def schema(_: argparse.Namespace) -> int:
 
 
 def pair(text: str) -> tuple[str, str]:
-    """NAME=DIGEST in two parts. Raises ValueError, which argparse tells the user."""
+    """NAME=VALUE in two parts. Raises ArgumentTypeError for what has no two."""
     name, equals, value = text.rpartition("=")
     if not equals:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text}: name both, as in NAME=VALUE")
     return name, value
 
 
@@ -306,6 +306,21 @@ def error_rate(text: str) -> float:
     if not 0 < rate < 0.5:
         raise argparse.ArgumentTypeError(f"{text}: name a share above 0 and below 0.5")
     return rate
+
+
+def profile_of(text: str) -> Profile:
+    """A profile by its name. Raises ArgumentTypeError, with those there are."""
+    try:
+        return Profile(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: name one of {', '.join(Profile)}") from error
+
+
+def runs_of(text: str) -> int:
+    """How many runs. Raises ArgumentTypeError for fewer than one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: name a whole number above 0")
+    return int(text)
 
 
 def positive(text: str) -> float:
@@ -337,7 +352,7 @@ def parser() -> argparse.ArgumentParser:
     differing = command("diff", diff)
     differing.add_argument("before")
     differing.add_argument("after", nargs="?", default="latest")
-    command("history", past).add_argument("--last", type=int, default=20, help="how many runs (default: 20)")
+    command("history", past).add_argument("--last", type=runs_of, default=20, help="how many runs (default: 20)")
     command("report", report).add_argument("run", nargs="?", default="latest")
     command("digest", digest).add_argument("path", type=Path, help="rendered manifests, or a kustomization's folder")
     command("schema", schema)
@@ -358,7 +373,7 @@ def add_gate(gating: argparse.ArgumentParser) -> None:
     gating.add_argument("--manifests-digest", required=True, help="of what will be released: see `digest`")
     gating.add_argument(
         "--profile",
-        type=Profile,
+        type=profile_of,
         choices=list(Profile),
         default=Profile.ACCEPTANCE,
         help="that must have been asked at the least (default: acceptance)",
@@ -377,7 +392,9 @@ def add_check(checking: argparse.ArgumentParser) -> None:
     checking.add_argument(
         "--input", type=Path, help='JSON, {"instances": [...]} (default: zeros in the model\'s shapes)'
     )
-    checking.add_argument("--within", type=float, default=0.25, help="seconds of the median prediction (default: 0.25)")
+    checking.add_argument(
+        "--within", type=positive, default=0.25, help="seconds of the median prediction (default: 0.25)"
+    )
 
 
 def add_release(releasing: argparse.ArgumentParser) -> None:
@@ -389,9 +406,9 @@ def add_release(releasing: argparse.ArgumentParser) -> None:
     releasing.add_argument("--verify", required=True, metavar="COMMAND", help="exits 0 where the release is good")
     releasing.add_argument("--build", default="", metavar="COMMAND", help="such as 'docker build --tag {image} .'")
     releasing.add_argument("--deliver", default="", metavar="COMMAND", help="such as 'docker push {image}'")
-    releasing.add_argument("--within", type=float, default=600, help="seconds of the roll-out (default: 600)")
+    releasing.add_argument("--within", type=positive, default=600, help="seconds of the roll-out (default: 600)")
     releasing.add_argument(
-        "--patience", type=float, default=900, help="seconds of each command, and of undoing (default: 900)"
+        "--patience", type=positive, default=900, help="seconds of each command, and of undoing (default: 900)"
     )
     add_cluster(releasing)
 

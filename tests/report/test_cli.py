@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -65,6 +66,37 @@ def test_an_input_that_holds_no_instances_is_wrong_use_and_no_verdict(tmp_path: 
     assert f'--input {tmp_path}/in.json: holds no {{"instances": [...]}} of numbers' in capsys.readouterr().err
     assert main([*asked, str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err == f"shakedown: --input {tmp_path}/nowhere: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("history --last 0", "0: name a whole number above 0"),
+        ("check http://127.0.0.1:1 --model m --within -1", "-1: name a number above 0"),
+        ("check http://127.0.0.1:1 --model m --header a", "a: name both, as in NAME=VALUE"),
+        ("gate latest --manifests-digest a --profile b", "b: name one of smoke, acceptance, conformance"),
+    ],
+)
+def test_an_impossible_value_is_told_with_what_is_possible(capsys: Any, command: str, said: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(command.split())
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_port_that_speaks_no_http_is_told_as_such(capsys: Any) -> None:
+    def answer() -> None:
+        taken, _ = door.accept()
+        with taken:
+            taken.recv(65536)  # what is closed with words unread is reset, and the answer with it
+            taken.sendall(bytes(24))
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert main(["check", f"http://127.0.0.1:{door.getsockname()[1]}", "--model", "m"]) == 1
+        answering.join()
+    assert "speaks no HTTP; for a gRPC port name grpc://HOST:PORT" in capsys.readouterr().out
 
 
 def test_diff_names_what_changed_and_says_so_by_its_exit_code(tmp_path: Path, capsys: Any) -> None:
@@ -253,7 +285,7 @@ def test_check_sends_a_header_over_grpc_too_from_its_first_question_on(capsys: A
         ({}, ["--version", "3"], "FAILED version    3 is not AVAILABLE; serving: [2]"),
         ({"predictions": "[[NaN]]"}, [], "FAILED prediction the prediction holds NaN or infinity"),
         ({"predictions": "[]"}, [], "FAILED prediction the prediction holds nothing"),
-        ({}, ["--within", "0"], "FAILED latency"),
+        ({}, ["--within", "0.000001"], "FAILED latency"),
     ],
 )
 def test_check_is_not_fooled_by_http_200(
