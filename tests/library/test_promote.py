@@ -296,7 +296,7 @@ def test_a_kubeconfig_that_is_none_is_wrong_use(
         ("--alpha", "0.5", "name a share above 0 and below 0.5"),
         ("--rate", "0", "name a number above 0"),
         ("--slow", "nan", "name a number above 0"),
-        ("--header", "x-canary", "invalid pair value"),
+        ("--header", "x-canary", "name both, as in NAME=VALUE"),
     ],
 )
 def test_an_option_that_says_nothing_sensible_is_wrong_use(
