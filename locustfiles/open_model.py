@@ -17,9 +17,7 @@ from locustfiles.order import Order
 from shakedown.ledger import now
 from shakedown.orders import MOMENT, CutShort, whole
 
-MOST_UNDER_WAY = (
-    512  # connections that a generator's clients have together; what is due beyond that is counted as not answered
-)
+MOST_UNDER_WAY = 512  # connections that one generator's clients have; what is due beyond that counts as not answered
 PRIORITY = -10  # what measures must not wait for a core behind what is measured
 AUTOGROUP = Path("/proc/self/autogroup")  # a session's own scheduling group, inside which alone nice counts
 FLUSH_S = 0.2  # who judges a window waits that much longer for its last requests

@@ -464,13 +464,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         code = int(options.command(options))
-        sys.stdout.flush()
     except UnusableArgument as error:
         print(f"shakedown: {error}", file=sys.stderr)
         return WRONG_USE
     except BrokenPipeError:  # whoever read, such as head, has seen enough; the exit code must not look like a verdict
         if options.command in (released, promoted, turned_back):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+            raise  # it is what ended them
+        code = 128 + signal.SIGPIPE
+    say_the_rest()
     return code
+
+
+def say_the_rest() -> None:
+    """Print what waits to be printed, unless whoever read has gone: the command is done, and its exit code stands."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter tries again on its way out

@@ -26,7 +26,9 @@ def by_name(pace: Pace) -> dict[str, Stage]:
 
 @given(paces)
 def test_no_stage_ends_before_its_floor_and_each_expectation_lies_between(pace: Pace) -> None:
-    for stage in stages(pace):
+    found = stages(pace)
+    assert {"seen", "evaluated", "fired", "delivered"} <= {stage.name for stage in found}
+    for stage in found:
         assert 0 <= stage.floor <= stage.expected <= stage.ceiling < math.inf
         assert stage.formula
 

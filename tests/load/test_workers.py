@@ -81,6 +81,16 @@ def test_a_worker_that_dies_is_no_evidence(load: Load) -> None:
             traffic.collect(5)
 
 
+def test_a_worker_that_is_done_before_the_others_is_not_dead(bed: Bed, load: Load) -> None:
+    """One waits for its last answer while the other has said its last word and gone: all of it is judged."""
+    with load.running(steady(1, seconds=4)) as traffic:  # due after 0.5, 1.5, 2.5 and 3.5 s, by turns
+        traffic.window(traffic.began, traffic.began + 2.8)
+        bed.answering.delay = 4.0
+        window = traffic.finish()
+    assert [each.version for each in window.requests] == [2, 2, 2, 2]
+    assert window.requests[-1].seconds == pytest.approx(4.0, abs=0.5)
+
+
 def test_a_load_is_over_for_all_workers_when_its_block_ends(load: Load) -> None:
     """They come to an orderly end, with all that they sent in the ledger."""
     with load.running(steady(40, seconds=60)) as traffic:

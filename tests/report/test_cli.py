@@ -46,16 +46,19 @@ def test_a_run_that_is_not_there_is_wrong_use(tmp_path: Path, capsys: Any) -> No
     assert "there is no run nobody" in capsys.readouterr().err
 
 
-def test_a_reader_who_has_seen_enough_ends_the_list_without_a_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("unbuffered", "code"), [("1", 141), ("", 0)])
+def test_a_reader_who_has_seen_enough_ends_the_list_without_a_traceback(
+    tmp_path: Path, unbuffered: str, code: int
+) -> None:
+    """In the middle of its work a command is ended by it; one that is done keeps its exit code."""
     green(tmp_path, "20261122-000000-1")
-    command = [sys.executable, "-u", "-m", "shakedown", "--reports", str(tmp_path), "show"]
+    command = [sys.executable, "-m", "shakedown", "--reports", str(tmp_path), "show", "20261122-000000-1"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        [*command, "20261122-000000-1"], cwd=PROJECT, stdout=writer, stderr=-1, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=PROJECT, env=environment, stdout=writer, stderr=-1, text=True, check=False)
     os.close(writer)
-    assert (done.returncode, done.stderr) == (141, "")
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 @pytest.mark.parametrize("held", ["[1]", '{"inputs": 1}', '{"instances": ["a"]}', "not: json"])
