@@ -10,6 +10,7 @@ from airgap.basics import BUSYBOX_VERSION, binary_layer, busybox_layer, debian_l
 from airgap.cache import BuildError
 from airgap.golang import Program
 from airgap.layers import Image, layer
+from airgap.progress import say
 
 HERE = Path(__file__).parent
 REGISTRY = "registry.k8s.io"  # the name that kubeadm's images carry; nothing is pulled
@@ -33,7 +34,24 @@ def ensure(names: Iterable[str]) -> tuple[Image, ...]:
     unknown = sorted(set(names) - set(CATALOGUE))
     if unknown:
         raise BuildError(f"no recipe for the image {', '.join(unknown)}; there are {', '.join(sorted(CATALOGUE))}")
-    return tuple(CATALOGUE[name].build(name) for name in dict.fromkeys(names))
+    wanted = list(dict.fromkeys(names))
+    lacking = [name for name in wanted if not is_built(name)] if cache.building_allowed.get() else []
+    built = []
+    for name in wanted:
+        if name in lacking:
+            say(f"image {lacking.index(name) + 1} of {len(lacking)} that are not there yet: {name}")
+        built.append(CATALOGUE[name].build(name))
+    return tuple(built)
+
+
+def is_built(name: str) -> bool:
+    """Whether the cache has all layers of an image."""
+    try:
+        with cache.nothing_built():
+            CATALOGUE[name].build(name)
+    except cache.NotBuiltError:
+        return False
+    return True
 
 
 def static(program: Program, binary: str, path: str, command: tuple[str, ...] = ()) -> Callable[[str], Image]:

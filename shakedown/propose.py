@@ -125,7 +125,8 @@ def door(world: World, services: Sequence[Obj]) -> Iterator[Named]:
     if hosts:
         yield Named("hostname", hosts[0][0], str(hosts[0][1]))
     ports = [port for obj in routes for namespace, name, port, _ in doors.backends(obj) if (namespace, name) in wanted]
-    yield Named("whole_door", len(set(ports)) > 1, f"routes lead to ports {ports} of the Service: REST and gRPC")
+    led = f"routes lead to ports {ports} of the Service: REST and gRPC" if ports else "no route leads to the Service"
+    yield Named("whole_door", len(set(ports)) > 1, led)
 
 
 def hosts_of(obj: Obj) -> list[object]:

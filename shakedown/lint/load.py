@@ -136,7 +136,8 @@ def parse(text: str, source: str) -> Iterator[tuple[Tree, str]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise BadInput(f"{source}{line}: is not YAML that Kubernetes takes: {error.problem}") from error
+        hint = "; it looks like a template: render it first" if "{{" in text else ""
+        raise BadInput(f"{source}{line}: is not YAML that Kubernetes takes: {error.problem}{hint}") from error
     except yaml.YAMLError as error:
         raise BadInput(f"{source}: is not YAML that Kubernetes takes: {error}") from error
     except RecursionError as error:

@@ -41,7 +41,7 @@ def case_id(promise: Promise) -> str:
 def totals(promises: list[Promise]) -> str:
     """The line that sums it up."""
     counted = ", ".join(
-        f"{number} {WORD[outcome].lower()}"
+        f"{number:,} {WORD[outcome].lower()}"
         for outcome in SEVERITY
         if (number := sum(p.outcome is outcome for p in promises))
     )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from airgap import crds, golang, images, programs, serving
+from airgap import cache, crds, golang, images, programs, serving
 from airgap.cache import BuildError, NotBuiltError, nothing_built
+from airgap.layers import Image
 
 GOMOD = Path(golang.GOMOD)
 
@@ -14,6 +15,24 @@ GOMOD = Path(golang.GOMOD)
 def test_an_image_that_no_recipe_makes_is_named_before_anything_is_built() -> None:
     with pytest.raises(BuildError, match=r"no recipe for the image docker\.io/library/nginx:1;"):
         images.ensure([*images.CATALOGUE, "docker.io/library/nginx:1"])
+
+
+def test_images_that_are_built_are_counted_and_those_that_are_there_are_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(name: str) -> Image:
+        cache.artefact(name, {}, lambda folder: (folder / "made").touch())
+        return Image(name, (), ())
+
+    names = ("one", "two", "three")
+    monkeypatch.setattr(images, "CATALOGUE", {name: images.Recipe(name, build) for name in names})
+    images.ensure(["two"])
+    assert "image 1 of 1 that are not there yet: two\n" in capsys.readouterr().err
+    assert [made.name for made in images.ensure(names)] == list(names)
+    said = [line for line in capsys.readouterr().err.splitlines() if "not there yet" in line]
+    assert said == [
+        f"shakedown: image {n} of 2 that are not there yet: {name}" for n, name in ((1, "one"), (2, "three"))
+    ]
 
 
 def test_every_name_in_the_catalogue_is_full_with_a_fixed_tag() -> None:

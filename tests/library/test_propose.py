@@ -55,7 +55,9 @@ def of(*names: str) -> Source:
 
 
 def test_a_server_without_service_route_or_autoscaler_is_proposed_too(tmp_path: Path) -> None:
-    found = taken(propose(of("cat-reader")), tmp_path)
+    text = propose(of("cat-reader"))
+    assert "whole_door = false # no route leads to the Service\n" in text
+    found = taken(text, tmp_path)
     assert (found.deployment.workload, found.deployment.model) == ("cat-reader", "cats")
     assert found.deployment.monitoring == ""
     assert not found.deployment.whole_door

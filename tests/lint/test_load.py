@@ -26,6 +26,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         (BOMB, "aliases expand"),
         ("[" * 5000, "is n"),
         ("a: \x01\n", "is not YAML"),
+        ("metadata: {name: {{ .Release.Name }}}\n", "a template: render it first"),
     ],
 )
 def test_bad_input_is_refused_with_its_place_and_reason(tmp_path: Path, text: str, says: str) -> None:

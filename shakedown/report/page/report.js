@@ -41,6 +41,7 @@
       labels.push(element("span", clock(at, step), `left:${(100 * (at - from)) / length}%`));
     }
     axis.replaceChildren(...labels);
+    for (const label of labels) label.classList.toggle("end", label.offsetLeft + label.offsetWidth > axis.clientWidth);
   };
 
   const zoom = (factor, around = (from + to) / 2) => show(around - (around - from) * factor, around + (to - around) * factor);
