@@ -1,6 +1,7 @@
 """The open model: a request is sent when it is due, whatever became of those before; each goes into the ledger."""
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable
@@ -64,17 +65,19 @@ class OpenModel:
         self.order, self.stopped = order, gevent.event.Event()
         self.record = Record(order.open_ledger())
         self.under_way: dict[int, float] = {}
+        self.upcoming = 0.0  # when the next request is due
 
     def run(self, send: Send) -> None:
         """Send the whole shape, or until told to stop; then wait for what is still under way."""
         with contextlib.suppress(OSError):  # not everybody may; lateness is measured, whoever runs it
             os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
             AUTOGROUP.write_text(str(PRIORITY))
-        start = self.begin()
+        start = self.upcoming = self.begin()
         helpers = [gevent.spawn(self.obey), gevent.spawn(self.beat)]
         pool, sent = gevent.pool.Pool(), 0
         self.step("started", start)
         for number, due in self.order.share():
+            self.upcoming = start + due
             if self.stopped.wait(max(0.0, start + due - now())):
                 break
             sent += 1
@@ -83,6 +86,7 @@ class OpenModel:
             else:
                 self.under_way[number] = start + due
                 pool.spawn(self.one, number, start + due, send)
+        self.upcoming = math.inf
         self.stopped.wait(max(0.0, start + self.order.shape.seconds - now()))  # its last gap is part of it
         pool.join(timeout=self.order.patience + 1)
         for scheduled in self.under_way.values():
@@ -155,7 +159,7 @@ class OpenModel:
 
     def settled(self, moment: float) -> float:
         """Before when every request that was due is in the ledger."""
-        return min(self.under_way.values(), default=moment)
+        return min(moment, self.upcoming, *self.under_way.values())
 
 
 FULL = f"not sent: {MOST_UNDER_WAY} requests are under way"

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from kubernetes.client import ApiException
 
+from shakedown.api_paths import autoscaler_path
 from shakedown.cluster import Cluster
 from shakedown.lint.quantity import quantity
 from shakedown.observe.watch import Look, Sight
@@ -69,19 +70,28 @@ class Scaler:
 
 
 def scaler_of(hpa: Json) -> Scaler:
-    """An HPA as the API server has it. Raises Failed without a target of CPU, or of an external rate for each pod."""
+    """An HPA as the API server has it.
+
+    Raises Failed without a target of CPU, or of an external rate for each pod, and without a scale-down policy in pods.
+    """
     name, spec = hpa["metadata"]["name"], hpa["spec"]
-    by_type = {metric["type"]: metric[metric["type"].lower()] for metric in spec["metrics"]}
-    cpu = by_type.get("Resource", {}).get("target", {}).get("averageUtilization")
-    external = by_type.get("External", {})
+    targets = {each["resource"]["name"]: each["resource"]["target"] for each in spec["metrics"] if "resource" in each}
+    external: Json = next((each["external"] for each in spec["metrics"] if each["type"] == "External"), {})
+    cpu = targets.get("cpu", {}).get("averageUtilization")
     rate = quantity(external.get("target", {}).get("averageValue"))
     if cpu is None or rate is None:
         raise Failed(
             f"HorizontalPodAutoscaler {name} must have a target of CPU (averageUtilization) and one of requests"
-            f" (External, AverageValue: a Value isn't divided by the replicas); it has {sorted(by_type)}"
+            " (External, AverageValue: a Value isn't divided by the replicas);"
+            f" it has {sorted(each['type'] for each in spec['metrics'])}"
         )
-    down = spec["behavior"]["scaleDown"]
-    policy = next(each for each in down["policies"] if each["type"] == "Pods")
+    down = spec.get("behavior", {}).get("scaleDown", {})
+    policy = next((each for each in down.get("policies", []) if each["type"] == "Pods"), None)
+    if policy is None or "stabilizationWindowSeconds" not in down:
+        raise Failed(
+            f"HorizontalPodAutoscaler {name}: spec.behavior.scaleDown must have a stabilizationWindowSeconds and a"
+            f" policy of type Pods, by which its way back is judged; it has {down or 'nothing'}"
+        )
     labels = external["metric"].get("selector", {}).get("matchLabels", {})
     return Scaler(
         name=name,
@@ -113,7 +123,7 @@ def cpu_request(deployment: Json) -> float:
 
 def live(cluster: Cluster, namespace: str, name: str) -> Json:
     """An HPA as the API server has it now."""
-    return cluster.get(f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}")
+    return cluster.get(autoscaler_path(namespace, name))
 
 
 def sync_period(cluster: Cluster) -> float:

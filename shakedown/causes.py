@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from shakedown.api_paths import autoscaler_path, deployment_path
 from shakedown.cluster import Cluster
 from shakedown.cluster.access import CommandFailed
 from shakedown.faults.undo import in_store, send
@@ -172,7 +173,7 @@ def broken_version(scene: Scene, source: Path, model: str, version: int) -> Iter
 @contextmanager
 def pinned_autoscaler(scene: Scene, name: str) -> Iterator[str]:
     """An HPA's maximum is what it has now: it can't go further."""
-    path = f"/apis/autoscaling/v2/namespaces/{scene.namespace}/horizontalpodautoscalers/{name}"
+    path = autoscaler_path(scene.namespace, name)
     most = scene.cluster.get(path)["status"]["desiredReplicas"]
 
     def pinned() -> str:
@@ -183,11 +184,6 @@ def pinned_autoscaler(scene: Scene, name: str) -> Iterator[str]:
 
     with changed(scene, path, "/spec/maxReplicas", most):
         yield scene.proven("autoscaler-pinned", name, pinned)
-
-
-def deployment_path(namespace: str, name: str) -> str:
-    """Where the API server keeps a Deployment."""
-    return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
 
 
 def available(scene: Scene, namespace: str, name: str) -> tuple[int, int]:
@@ -267,7 +263,8 @@ def full_nodes(scene: Scene, nodes: Sequence[str], left: float) -> Iterator[str]
     for node in nodes:
         spare = int((free_cpu(scene.cluster, node) - Decimal(str(left))) * 1000)
         pod = small_pod(f"shakedown-full-{node}", "sleep 3600", {"cpu": f"{spare}m", "memory": "16Mi"}, "filler")
-        pods.append({**pod, "spec": {**pod["spec"], "nodeName": node}})
+        once = {"restartPolicy": "Never"}  # where the run is killed, the node has room again after an hour
+        pods.append({**pod, "spec": {**pod["spec"], "nodeName": node, **once}})
 
     def filled() -> str:
         for pod in pods:

@@ -87,6 +87,7 @@ class Hearing:
         try:
             clock = self.instruct()
             self.listen(clock)
+            self.together.barrier.abort()  # nobody needs to wait for one that has ended
         except threading.BrokenBarrierError:
             return  # another one says why, or the run has ended
         except (OSError, ValueError, CutShort) as error:
@@ -156,6 +157,7 @@ def attended(
         finally:
             together.barrier.abort()
             generator.kill()
+            generator.heard_out()
             process.stdin.close()
 
 

@@ -47,6 +47,9 @@ class Generator:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+    def heard_out(self) -> None:
+        """Wait until all that it said is in the ledger, once it has ended."""
         if self.hearing:
             self.hearing.join()
 
@@ -73,12 +76,19 @@ class Crew:
             for each in group:
                 with suppress(subprocess.TimeoutExpired):
                     each.process.wait(timeout=within)
-                each.kill()
+            ended(group)
 
     def kill(self) -> None:
         """End all of them at once."""
-        for each in (*self.senders, *self.keepers):
-            each.kill()
+        ended((*self.senders, *self.keepers))
+
+
+def ended(generators: Sequence[Generator]) -> None:
+    """End all of them before any is heard out: one may be waiting for another."""
+    for each in generators:
+        each.kill()
+    for each in generators:
+        each.heard_out()
 
 
 class Way(Protocol):

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,9 @@ from shakedown.ledger import Ledger, now
 from shakedown.oracle import Oracle
 from shakedown.progress import say
 from shakedown.serving import REQUEST_S, Endpoint
-from shakedown.shapes import Shape
-from shakedown.verdict import Failed, Inconclusive, UnusableEnvironment
-from shakedown.wait import NotYet, eventually
+from shakedown.shapes import LONGEST_S, Shape
+from shakedown.verdict import Inconclusive, UnusableEnvironment
+from shakedown.wait import NotYet, TimedOut, eventually
 from shakedown.window import Request, Window
 
 READ_S = 0.2
@@ -52,6 +52,7 @@ class Seen:
     workers: int = 1
     requests: list[Request] = field(default_factory=list)
     beats: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))  # (moment, CPU)
+    ready: set[int] = field(default_factory=set)
     starts: dict[int, float] = field(default_factory=dict)
     ends: dict[int, float] = field(default_factory=dict)
     settlings: dict[int, float] = field(default_factory=dict)
@@ -80,10 +81,22 @@ class Seen:
         elif event["kind"] == "generator":
             self.beats[event["worker"]].append((event["at"], event["cpu"]))
             self.settlings[event["worker"]] = event["settled"]
+        elif event["kind"] == "load" and event["step"] == "ready":
+            self.ready.add(event["worker"])
         elif event["kind"] == "load" and event["step"] == "started":
             self.starts[event["worker"]] = event["at"]
         elif event["kind"] == "load" and event["step"] == "ended":
             self.ends[event["worker"]] = event["at"]
+
+    def slowest(self) -> str:
+        """The generator of which least has been heard, and how far it is."""
+        going = [each for each in range(self.workers) if each not in self.ends]
+        if not going:
+            return "all generators, at their end"
+        worker = min(going, key=lambda each: (each in self.starts, each in self.ready, self.settlings.get(each, 0.0)))
+        if worker in self.settlings:
+            return f"generator {worker}, whose requests are all told until {now() - self.settlings[worker]:.1f} s ago"
+        return f"generator {worker}, {'not sending' if worker in self.ready else 'not ready'} yet"
 
     def cpu(self, start: float, end: float) -> float:
         """The share of a core that the busiest generator used: it is the one that holds up a load."""
@@ -131,7 +144,7 @@ class Traffic:
                 self.require_life()
                 raise NotYet(self.told())
 
-        eventually(done, within=3600 + END_S, awaited=f"load {self.flow} ends")
+        self.await_generators(done, LONGEST_S + END_S, "ends")
         return self.window(self.began, self.seen.ended)
 
     def window(self, start: float, end: float | None = None) -> Window:
@@ -151,8 +164,15 @@ class Traffic:
                 self.require_life()
                 raise NotYet(self.told())
 
-        eventually(settled, within=max(0.0, last - now()) + END_S, awaited=f"load {self.flow} goes on")
+        self.await_generators(settled, max(0.0, last - now()) + END_S, "goes on")
         return self.slice(start, last)
+
+    def await_generators(self, check: Callable[[], None], within: float, what: str) -> None:
+        """Wait for the generators. Raises Inconclusive where they say nothing for too long: no server is to blame."""
+        try:
+            eventually(check, within=within, awaited=f"load {self.flow} {what}")
+        except TimedOut as silent:
+            raise Inconclusive(f"{silent}; last heard of: {self.seen.slowest()}") from silent
 
     def slice(self, start: float, end: float) -> Window:
         """What has been read so far of the requests that were due from `start` to `end`."""
@@ -269,7 +289,7 @@ def watched(traffic: Traffic, shape: Shape) -> Iterator[Traffic]:
     def sending() -> None:
         if traffic.read().started is None:
             traffic.require_life()
-            raise NotYet("locust starts")
+            raise NotYet(f"locust starts; {traffic.seen.slowest()}")
 
     stop = threading.Event()
     longest = START_S + shape.seconds + END_S
@@ -278,7 +298,7 @@ def watched(traffic: Traffic, shape: Shape) -> Iterator[Traffic]:
     try:
         try:
             eventually(sending, within=START_S, awaited=f"load {traffic.flow} starts")
-        except Failed as late:
+        except TimedOut as late:
             raise Inconclusive(f"nothing was sent: {late}") from late
         yield traffic
     finally:

@@ -58,10 +58,13 @@ class Flow:
         return sum(each.seconds for each in self.stages)
 
     def assert_in_time(self) -> None:
-        """Raise Failed that names the stage which overran most."""
+        """Raise Failed that names the stage which overran most, or one that was over before it can be."""
         worst = max(self.stages, key=lambda each: each.overrun)
         if worst.overrun:
             raise Failed(f"{self.name}: stage {worst} took longer than it may; {worst.stage.formula}")
+        early = next((each for each in self.stages if each.seconds < each.stage.floor - SEEN_S), None)
+        if early:
+            raise Failed(f"{self.name}: stage {early} was over before it may be; {early.stage.formula}")
 
     def record(self, ledger: Ledger) -> None:
         """Put the stages into the ledger."""

@@ -70,6 +70,11 @@ def steady(rate: float, seconds: float) -> Shape:
     return Shape(f"steady {rate:g}/s", ((0.0, rate), (seconds, rate)))
 
 
+def lasting(rate: float) -> Shape:
+    """One rate for as long as a load may last."""
+    return steady(rate, min(LONGEST_S, (MOST_REQUESTS + 0.5) / rate))
+
+
 def step(rates: Sequence[float], seconds: float) -> Shape:
     """One rate after another, each for so many seconds."""
     points = [(turn * seconds + offset, rate) for turn, rate in enumerate(rates) for offset in (0.0, seconds)]

@@ -17,6 +17,10 @@ class NotYet(Exception):
     """Raised by a check: the state isn't there yet; the message says what is there instead."""
 
 
+class TimedOut(Failed):
+    """The state didn't come in time."""
+
+
 @dataclass(frozen=True)
 class Waiting:
     """What a person is told while a wait goes on; times in seconds."""
@@ -40,7 +44,7 @@ class Watch:
 def eventually(check: Callable[[], T], *, within: float, awaited: str = "") -> T:
     """Call `check` until it returns instead of raising NotYet, and give back what it returned.
 
-    `within` is in seconds. Raises Failed with what was awaited, what was last seen and after how long; any other
+    `within` is in seconds. Raises TimedOut with what was awaited, what was last seen and after how long; any other
     exception of the check ends the wait at once.
     """
     awaited = awaited or (check.__doc__ or check.__name__).strip().splitlines()[0].rstrip(".")
@@ -51,7 +55,8 @@ def eventually(check: Callable[[], T], *, within: float, awaited: str = "") -> T
         except NotYet as not_yet:
             waited = time.monotonic() - started
             if waited >= within:
-                raise Failed(f"{awaited}: not within {within:g} s; last seen after {waited:.1f} s: {not_yet}") from None
+                told = f"{awaited}: not within {within:g} s; last seen after {waited:.1f} s: {not_yet}"
+                raise TimedOut(told) from None
             if waited >= SHOW_AFTER_S:
                 Watch.show(Waiting(awaited, str(not_yet), waited, within - waited))
         time.sleep(min(POLL_S, max(0.0, within - (time.monotonic() - started))) or POLL_S)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shakedown.api_paths import deployment_path
 from shakedown.cluster import Cluster
 from shakedown.cluster.host import on_node
 from shakedown.faults.guard import Radius
 from shakedown.faults.undo import AnyAct, Patch, send
-from shakedown.faults.workloads import deployment_path
 from shakedown.verdict import Inconclusive
 from shakedown.wait import NotYet
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shakedown.api_paths import autoscaler_path, deployment_path
 from shakedown.cluster import Cluster
 from shakedown.cluster.host import on_node
 from shakedown.faults.guard import Radius
@@ -13,16 +14,6 @@ from shakedown.faults.undo import SIGNAL, AnyAct, Patch, send
 from shakedown.wait import NotYet
 
 Change = Callable[[dict[str, Any]], None]
-
-
-def deployment_path(namespace: str, name: str) -> str:
-    """Where the API server keeps a Deployment."""
-    return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-
-
-def autoscaler_path(namespace: str, name: str) -> str:
-    """Where the API server keeps a HorizontalPodAutoscaler."""
-    return f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from shakedown.api_paths import autoscaler_path, deployment_path
 from shakedown.cluster import Cluster
 from shakedown.observe.watch import Look, Sight
 from shakedown.serving import selector_of
@@ -18,7 +19,7 @@ def hpa(cluster: Cluster, namespace: str, name: str) -> Look:
     Fields: `name`, `desired`, `current`, `least`, `most` (replicas), `conditions` ({type: "status reason"}) and
     `metrics` ({name: its current value as the API writes it, None where there is none}).
     """
-    path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}"
+    path = autoscaler_path(namespace, name)
 
     def look() -> list[Sight]:
         found = cluster.get(path)
@@ -52,8 +53,8 @@ def replicas(cluster: Cluster, namespace: str, name: str, scaler: str = "") -> L
     Fields: `name`, `wanted`, `ready`, `updated` (of its newest template), and `desired` by the autoscaler that is
     named, if one is.
     """
-    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-    scaled = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{scaler}"
+    path = deployment_path(namespace, name)
+    scaled = autoscaler_path(namespace, scaler)
 
     def look() -> list[Sight]:
         found = cluster.get(path)
@@ -78,7 +79,7 @@ def workload(cluster: Cluster, namespace: str, name: str) -> Look:
     Fields of `pod`: `name`, `phase`, `ready`, `restarts`, `node`, `what` (what it waits for, or why it ended last),
     `ending`, `created` (seconds since 1970).
     """
-    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+    path = deployment_path(namespace, name)
     deployment = cluster.get(path)
     pods = f"/api/v1/namespaces/{namespace}/pods?labelSelector={quote(selector_of(deployment))}"
 

@@ -1,13 +1,15 @@
 """Watchers: look again and again, and write what changed into the ledger with the time at which it was seen."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from shakedown.ledger import Ledger, now
+from shakedown.ledger import Event, Ledger, now
+from shakedown.verdict import Inconclusive
 
+BLIND_S = 5.0  # without a look, in which much may come and go: ten times the period
 PERIOD_S = 0.5  # the uncertainty of what is seen; a look costs the API server some milliseconds
 
 
@@ -34,17 +36,21 @@ class Watcher:
     """One look, and what it saw last; only changes are written down.
 
     Raised is nothing after the first look: a look that fails (a dead API server, a pod that is gone) is written down
-    once as `unseen`, with what it said, until one works again.
+    once as `unseen`, and so is the next that works where the one before it was long ago: the `kinds` of which nothing
+    was seen, `since` when, and why (`said`).
     """
 
     ledger: Ledger
     look: Look
     seen: dict[str, Sight] = field(default_factory=dict)
     blind: str = ""
+    looked: float = field(default_factory=now)  # when the last look that worked was over
 
     def turn(self) -> None:
         """Look once, and write down what has changed since the last time."""
         sights = {sight.key: sight for sight in self.look()}
+        if now() - self.looked > BLIND_S:
+            self.unseen(self.blind or "one look took so long")
         for key, sight in sights.items():
             before = self.seen.get(key)
             if before is None or before.fields != sight.fields:
@@ -53,7 +59,12 @@ class Watcher:
             last = self.seen[key]
             if last.farewell is not None:
                 self.ledger.record(last.kind, **last.farewell)
-        self.seen, self.blind = sights, ""
+        self.seen, self.blind, self.looked = sights, "", now()
+
+    def unseen(self, said: str) -> None:
+        """Write down that nothing was seen since the last look that worked."""
+        kinds = sorted({sight.kind for sight in self.seen.values()})
+        self.ledger.record("unseen", kinds=kinds, since=round(self.looked, 6), said=said)
 
     def keep_on(self, stop: threading.Event, period: float) -> None:
         """Look until told to stop."""
@@ -63,8 +74,17 @@ class Watcher:
             except Exception as error:  # noqa: BLE001 - whatever keeps it from seeing is worth a line, and no more
                 said = f"{type(error).__name__}: {str(error)[:200]}"
                 if said != self.blind:
-                    self.ledger.record("unseen", at=now(), said=said)
+                    self.unseen(said)
                 self.blind = said
+
+
+def require_sight(events: Iterable[Event], kind: str, start: float, end: float) -> None:
+    """Raise Inconclusive where nothing of a kind was seen for longer than BLIND_S, in part between two moments."""
+    for each in events:
+        if each.kind == "unseen" and kind in each.fields["kinds"]:
+            since, said = each.fields["since"], each.fields["said"]
+            if each.at - since > BLIND_S and since < end and each.at > start:
+                raise Inconclusive(f"nothing of kind {kind} was seen for {each.at - since:.1f} s: {said}")
 
 
 @contextmanager

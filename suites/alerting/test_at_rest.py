@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fixtures.verdicts import Evidence
+from shakedown.api_paths import autoscaler_path
 from shakedown.backends.wire import Wire
 from shakedown.cluster import Cluster
 from shakedown.course import Expected, Monitoring, await_delivery, plan
@@ -135,7 +136,7 @@ def test_autoscaler_gets_a_value_for_every_metric_that_it_asks_for(
     cluster: Cluster, quiet: float, deployment: Deployment, deadlines: Deadlines, evidence: Evidence
 ) -> None:
     """What the autoscaler scales by is served: CPU by metrics-server, request rates by the adapter's rule."""
-    path = f"/apis/autoscaling/v2/namespaces/{deployment.namespace}/horizontalpodautoscalers/{deployment.workload}"
+    path = autoscaler_path(deployment.namespace, deployment.workload)
 
     def served() -> dict[str, str | None]:
         wanted = [metric(each)[0] for each in cluster.get(path)["spec"]["metrics"]]

@@ -7,15 +7,16 @@ import pytest
 
 from fixtures.autoscaling import Scaling
 from fixtures.verdicts import Evidence
+from shakedown.api_paths import autoscaler_path
 from shakedown.autoscaling import TOLERANCE, Size, cpu_of, cpu_request
 from shakedown.causes import Scene, changed
 from shakedown.cluster import Cluster
 from shakedown.load import Load
 from shakedown.manifests import Stack
 from shakedown.settings import Deployment
-from shakedown.shapes import LONGEST_S, steady
-from shakedown.verdict import Failed, Inconclusive
-from shakedown.wait import NotYet, eventually
+from shakedown.shapes import lasting
+from shakedown.verdict import Inconclusive
+from shakedown.wait import NotYet, TimedOut, eventually
 
 pytestmark = pytest.mark.test_bed
 HEAVY = 0.95  # of the rate that the least is meant to take, so that the rate asks for no server itself
@@ -53,7 +54,7 @@ def test_servers_follow_the_cpu_while_requests_are_few(
 
     with (
         cpu_target(scene, scaling.name, percent),
-        load.running(steady(rate, LONGEST_S), batch=deployment.batch) as traffic,
+        load.running(lasting(rate), batch=deployment.batch) as traffic,
     ):
         size = await_cpu(follows, scaling.out_within, totals, scaler.least * target * (1 + TOLERANCE))
         window = traffic.window(traffic.began, None)
@@ -68,7 +69,7 @@ def test_servers_follow_the_cpu_while_requests_are_few(
 @contextmanager
 def cpu_target(scene: Scene, name: str, percent: int) -> Iterator[None]:
     """The autoscaler aims at so many percent of the CPU request for a while."""
-    path = f"/apis/autoscaling/v2/namespaces/{scene.namespace}/horizontalpodautoscalers/{name}"
+    path = autoscaler_path(scene.namespace, name)
     metrics = scene.cluster.get(path)["spec"]["metrics"]
     index = next(i for i, each in enumerate(metrics) if each.get("resource", {}).get("name") == "cpu")
     with changed(scene, path, f"/spec/metrics/{index}/resource/target/averageUtilization", percent):
@@ -79,7 +80,7 @@ def await_cpu(follows: Callable[[], Size], within: float, totals: list[float], n
     """Wait until the size follows. Raises Inconclusive where the load never used what would need another server."""
     try:
         return eventually(follows, within=within, awaited="there are as many servers as their CPU asks for")
-    except Failed as never:
+    except TimedOut as never:
         if max(totals) < needed:
             raise Inconclusive(
                 f"the load used {max(totals):.2f} cores, {needed:.2f} would need another server: this machine is too "

@@ -14,6 +14,7 @@ from shakedown.faults.inject import Faults
 from shakedown.faults.workloads import rolled_out_with, scaled_to_nothing
 from shakedown.ledger import now
 from shakedown.observe.kubernetes import hpa
+from shakedown.observe.watch import require_sight
 from shakedown.rollout import await_rollout
 from shakedown.settings import Deadlines, Objectives
 from shakedown.wait import NotYet, eventually
@@ -101,7 +102,8 @@ def test_metric_that_stops_coming_takes_no_server_and_is_told_of(
     with faults.inject(scaled_to_nothing(cluster, source.namespace, source.name)) as fault:
         said = eventually(told, within=soon, awaited=f"{scaling.name} tells that {source.name} is missing")
         surge.users.collect(scaling.scaler.down_window + 2 * pace.sync)
-        misses(cluster, scaling, source)
+        awaited = f"HorizontalPodAutoscaler {scaling.name} still lacks {source.name}"
+        eventually(lambda: misses(cluster, scaling, source), within=2 * pace.sync, awaited=awaited)
     again = eventually(lambda: reads_all(cluster, scaling), within=scaling.out_within, awaited="it reads all again")
     users = surge.judge(began)
     evidence(f"{fault.said}; {said}; {surge.size} servers throughout; {users}; then it reads {again}")
@@ -120,7 +122,9 @@ def test_roll_out_during_load_keeps_capacity(
     with faults.inject(rolled_out_with(*place, anew)) as fault:
         await_rollout(*place, deadlines.rollout)
     await_rollout(*place, deadlines.rollout)
-    ready = min(int(each.fields["ready"]) for each in surge.ledger.window(began, kind="pods"))
+    seen = surge.ledger.window(began)
+    require_sight(seen, "pods", began, now())
+    ready = min(int(each.fields["ready"]) for each in seen if each.kind == "pods")
     assert ready >= surge.size, f"only {ready} of {surge.size} servers were ready; see strategy.rollingUpdate"
     users = surge.judge(began)
     users.assert_within(objectives.crowded)

@@ -27,7 +27,7 @@ def test_servers_follow_the_request_rate_while_their_cpu_is_idle(tide: Tide, evi
 def test_servers_are_as_many_as_the_formula_says(tide: Tide, evidence: Evidence) -> None:
     """The size is what Kubernetes' formula gives for the load that was sent, and stays so while the load does."""
     scaler = tide.scaling.scaler
-    sent = sum(each.slice(tide.at.rose, tide.at.peak).rate for each in (tide.users, tide.more))
+    sent = sum(window.rate for window in tide.kept_up(tide.at.rose, tide.at.peak))
     asked = scaler.proposal(scaler.least, sent, scaler.rate)
     assert tide.size == asked, f"{tide.size} servers for {sent:.1f}/s, the formula says {asked}"
     held = [size for _, size in tide.wanted(tide.at.rose, tide.at.peak)]

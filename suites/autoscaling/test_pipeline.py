@@ -55,8 +55,8 @@ def test_autoscaler_reads_each_servers_cpu_and_it_is_fresh(
 def test_autoscaler_reads_the_rate_at_which_users_ask_and_no_probe_counts(tide: Tide, evidence: Evidence) -> None:
     """The request rate that it reads is what was sent: within the tolerance below which it would not act."""
     settle = tide.scaling.pace.scrape + tide.scaling.pace.window
-    calm = tide.users.slice(tide.at.came - settle, tide.at.came).rate
-    held = sum(each.slice(tide.at.peak - settle, tide.at.peak).rate for each in (tide.users, tide.more))
+    calm = sum(window.rate for window in tide.kept_up(tide.at.came - settle, tide.at.came))
+    held = sum(window.rate for window in tide.kept_up(tide.at.peak - settle, tide.at.peak))
     told = []
     for sent, read in ((calm, tide.read.calm), (held, tide.read.held)):
         told.append(f"{read:.1f}/s read of {sent:.1f}/s sent")

@@ -11,7 +11,7 @@ from shakedown.ledger import now
 from shakedown.load import Load
 from shakedown.manifests import Stack
 from shakedown.settings import Deployment
-from shakedown.shapes import LONGEST_S, steady
+from shakedown.shapes import lasting
 from shakedown.verdict import Failed
 from shakedown.wait import NotYet, eventually
 from shakedown.workloads import troubles
@@ -46,7 +46,7 @@ def test_servers_that_find_no_room_are_reported_as_such_and_come_once_there_is_s
     wanted = scaling.scaler.least + 1
     left = LEFT * cpu_request(stack.find("Deployment", deployment.workload))
     workers = [node.name for node in cluster.nodes() if not node.control_plane]
-    with load.running(steady(scaling.rate_for(wanted), LONGEST_S)) as users:
+    with load.running(lasting(scaling.rate_for(wanted))) as users:
         with full_nodes(scene, workers, left) as full:
             scaling.await_more(scaling.out_within)
             said = eventually(lambda: pending(cluster, scaling), within=TOLD_S, awaited="a pod is told to be pending")

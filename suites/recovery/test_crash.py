@@ -8,11 +8,11 @@ from fixtures.cluster import journal_of
 from fixtures.crash import FAULTS, STEPS
 from fixtures.crashing import runs_until
 from fixtures.verdicts import Evidence
+from shakedown.api_paths import autoscaler_path, deployment_path
 from shakedown.cluster import Cluster
 from shakedown.cluster.host import on_node, state_of
 from shakedown.faults.journal import ANNOTATION, restore
 from shakedown.faults.names import CONFIG
-from shakedown.faults.workloads import autoscaler_path, deployment_path
 from shakedown.manifests import Stack
 from shakedown.pace import Pace
 from shakedown.serving import pods, selector_of

@@ -4,11 +4,12 @@ import pytest
 
 from fixtures.faults import Arena, Expected
 from fixtures.verdicts import Evidence
+from shakedown.api_paths import deployment_path
 from shakedown.cluster import Cluster
 from shakedown.faults.inject import Together
 from shakedown.faults.names import names_wrong
 from shakedown.faults.pods import PodDeleted, Victim
-from shakedown.faults.workloads import ProcessKilled, deployment_path, process_named, scaled_to_nothing
+from shakedown.faults.workloads import ProcessKilled, process_named, scaled_to_nothing
 from shakedown.manifests import lateness_of_rollout
 from shakedown.pace import Pace
 from shakedown.recovery import Done, Snapshot, replaced_pods, rid_of, whole

@@ -6,8 +6,9 @@ import pytest
 
 from fixtures.faults import Arena, Expected
 from fixtures.verdicts import Evidence
+from shakedown.api_paths import deployment_path
 from shakedown.cluster import Cluster
-from shakedown.faults.workloads import deployment_path, rolled_out_with
+from shakedown.faults.workloads import rolled_out_with
 from shakedown.manifests import lateness_of_rollout
 from shakedown.pace import Pace
 from shakedown.recovery import Done, Snapshot, replaced_pods, rid_of, whole

@@ -8,10 +8,11 @@ import pytest
 
 from fixtures.faults import Arena, Course, Expected
 from fixtures.verdicts import Evidence
+from shakedown.api_paths import deployment_path
 from shakedown.cluster import Cluster
 from shakedown.faults.inject import Fault, Together
 from shakedown.faults.pods import ContainerKilled, PodDeleted, Victim
-from shakedown.faults.workloads import ProcessKilled, deployment_path, process_named, rolled_out_with, scaled_to_nothing
+from shakedown.faults.workloads import ProcessKilled, process_named, rolled_out_with, scaled_to_nothing
 from shakedown.ledger import now
 from shakedown.manifests import Stack, lateness_of_rollout
 from shakedown.pace import Pace

@@ -62,6 +62,24 @@ def test_a_value_in_place_of_an_average_value_is_named() -> None:
         scaler_of({**HPA, "spec": {**HPA["spec"], "metrics": metrics}})
 
 
+def test_a_target_of_memory_is_not_taken_for_one_of_cpu() -> None:
+    memory = {"type": "Resource", "resource": {"name": "memory", "target": {"averageUtilization": 85}}}
+    assert scaler_of({**HPA, "spec": {**HPA["spec"], "metrics": [*HPA["spec"]["metrics"], memory]}}) == SCALER
+
+
+@pytest.mark.parametrize(
+    "behavior",
+    [
+        {},
+        {"scaleDown": {"policies": [{"type": "Percent", "value": 10, "periodSeconds": 5}]}},
+        {"scaleDown": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 5}]}},
+    ],
+)
+def test_a_way_back_that_is_not_judged_is_named(behavior: dict[str, Any]) -> None:
+    with pytest.raises(Failed, match=r"HorizontalPodAutoscaler servers: spec\.behavior\.scaleDown must have"):
+        scaler_of({**HPA, "spec": {**HPA["spec"], "behavior": behavior}})
+
+
 def test_what_a_load_would_need_knows_no_maximum() -> None:
     assert SCALER.asks_for(6, 240, 20) == 12
     assert SCALER.proposal(6, 240, 20) == 6

@@ -57,6 +57,13 @@ def test_the_stage_that_overran_is_named_with_its_formula() -> None:
         flow.assert_in_time()
 
 
+def test_a_server_that_is_gone_before_its_drain_is_over_is_told() -> None:
+    at_once = [*BACK[:-1], replace(BACK[-1], at=239.5)]
+    flow = way_in(Way(at_once, 200.0, 202.0, 5), SCALER, PACE)
+    with pytest.raises(Failed, match=r"stage gone 1\.0 \(5\.\.12\) was over before it may be; preStop"):
+        flow.assert_in_time()
+
+
 def test_what_was_never_seen_is_no_stage() -> None:
     with pytest.raises(Inconclusive, match="the HPA wanting more was never seen"):
         way_out(Way(OUT[:3], 100.0, 103.0, 3), SCALER, PACE, lambda _: 128.0)

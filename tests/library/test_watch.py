@@ -1,14 +1,16 @@
 """What watchers write into the ledger, and what they don't."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shakedown.ledger import Ledger
+from shakedown.ledger import Ledger, now
 from shakedown.observe.kubernetes import hpa, metric, pod_fields, replicas, workload
-from shakedown.observe.watch import Sight, Watcher, watching
+from shakedown.observe.watch import Sight, Watcher, require_sight, watching
+from shakedown.verdict import Inconclusive
 from shakedown.wait import NotYet, eventually
 
 
@@ -66,7 +68,27 @@ def test_a_watcher_goes_on_after_a_look_that_failed_and_says_so_once(ledger: Led
         eventually(lambda: written("unseen", 1), within=5, awaited="the failed look is written down")
         scene.sights, scene.error = [Sight("hpa", "x", {"desired": 5})], None
         eventually(lambda: written("hpa", 2), within=5, awaited="the change after it is")
-    assert told(ledger, "unseen") == [("unseen", {"said": "OSError: nobody there"})]
+    ((_, unseen),) = told(ledger, "unseen")
+    assert (unseen["said"], unseen["kinds"]) == ("OSError: nobody there", ["hpa"])
+
+
+def test_what_nobody_saw_for_long_is_not_judged(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that takes long leaves as much unseen as one that fails; what was seen before and after it is judged."""
+    monkeypatch.setattr("shakedown.observe.watch.BLIND_S", 0.1)
+    scene = Scene(Sight("hpa", "x", {"desired": 3}))
+    watcher = Watcher(ledger, scene)
+    watcher.turn()
+    before = now()
+    time.sleep(0.15)
+    watcher.turn()
+    after = now()
+    watcher.turn()
+    events = list(ledger.events())
+    require_sight(events, "hpa", 0.0, before - 0.01)
+    require_sight(events, "hpa", after, after + 1)
+    require_sight(events, "pods", before, after)
+    with pytest.raises(Inconclusive, match=r"nothing of kind hpa was seen for 0\.\d s: one look took so long"):
+        require_sight(events, "hpa", before, after)
 
 
 def test_what_the_first_look_raises_is_raised(ledger: Ledger) -> None:

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -51,6 +53,36 @@ def test_a_stall_is_counted_and_not_omitted(bed: Bed) -> None:
     assert stalled.sent == pytest.approx(80, abs=2)
     assert calm.quantile(0.5) < 0.5
     assert stalled.quantile(0.5) > 1.4
+
+
+def test_a_window_is_judged_with_what_a_stalled_generator_sent_late(bed: Bed) -> None:
+    """No request that was due in it comes after it was judged, at whatever phase of the generator the stall falls."""
+    with bed.load.running(steady(7, seconds=60)) as traffic:
+        windows = []
+        generator = traffic.crew.senders[0].process
+        for phase in np.arange(0.0, 0.2, 0.03):  # of the 0.2 s between two of its words
+            traffic.collect(0.3 + phase)
+            start = now()
+            generator.send_signal(signal.SIGSTOP)
+            time.sleep(0.8)
+            generator.send_signal(signal.SIGCONT)
+            windows.append(traffic.window(start, start + 0.7))
+        traffic.collect(1)
+        for window in windows:
+            assert window.sent == traffic.slice(window.start, window.end).sent == pytest.approx(5, abs=1)
+            assert window.lateness > 0.5
+
+
+def test_a_generator_that_hangs_is_no_evidence(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its silence is not a failure of the servers."""
+    monkeypatch.setattr("shakedown.load.END_S", 2.0)
+    with bed.load.running(steady(20, seconds=60)) as traffic:
+        traffic.collect(0.5)
+        generator = traffic.crew.senders[0].process
+        generator.send_signal(signal.SIGSTOP)
+        with pytest.raises(Inconclusive, match=r"goes on: not within 2\.5 s.*generator 0, whose requests are all told"):
+            traffic.collect(0.5)
+        generator.send_signal(signal.SIGCONT)
 
 
 def test_errors_and_wrong_answers_are_told_apart(bed: Bed) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shakedown.shapes import Shape, ramp, sine, spike, steady, step
+from shakedown.shapes import Shape, lasting, ramp, sine, spike, steady, step
 
 LINES = st.lists(st.tuples(st.floats(0.1, 20), st.floats(0, 50)), min_size=2, max_size=8)
 
@@ -15,6 +15,13 @@ def test_a_steady_rate_is_evenly_spaced() -> None:
     assert len(due) == 60
     assert np.diff(due) == pytest.approx(np.full(59, 0.05))
     assert due[0] == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize("rate", [0.5, 277.5, 278.0, 299.3, 1760.0, 3333.3])
+def test_a_lasting_load_keeps_to_what_a_load_may_be(rate: float) -> None:
+    shape = lasting(rate)
+    assert shape.seconds == pytest.approx(min(3600, 1_000_000 / rate), rel=1e-5)
+    assert shape.highest == rate
 
 
 def test_a_spike_lies_where_it_was_put() -> None:
