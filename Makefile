@@ -14,7 +14,7 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -q tests/
+	$(BIN)/pytest -q -o console_output_style=progress tests/
 
 # What a prediction costs the offline model server; run it on a quiet machine.
 bench: .venv/ready

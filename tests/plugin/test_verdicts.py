@@ -196,6 +196,18 @@ def test_a_folder_that_can_hold_no_reports_is_a_sentence(suite: Suite) -> None:
     assert "--reports: Not a directory" in ended.shown
 
 
+def test_each_suite_is_told_when_it_begins_and_a_single_one_is_not(suite: Suite) -> None:
+    case = "@pytest.mark.parametrize('path', ['a/b', 'c'])\ndef test_x(evidence, path):\n    evidence('1')\n"
+    assert "suite 1 of" not in suite.run(case).shown
+    (suite.root / "suites" / "static").mkdir()
+    (suite.root / "suites" / "static" / "test_it.py").write_text(HEADER + "def test_y(evidence):\n    evidence('1')\n")
+    shown = suite.run(case).shown.splitlines()
+    assert [line for line in shown if line.startswith("suite ")] == [
+        "suite 1 of 2: health, promises asked: 2",
+        "suite 2 of 2: static, promises asked: 1",
+    ]
+
+
 def test_a_log_is_told_what_is_awaited_in_plain_text(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     ended = suite.run(
