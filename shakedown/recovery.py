@@ -33,6 +33,11 @@ class Snapshot:
     pods: tuple[Seen, ...]
     serving: frozenset[str]
 
+    @property
+    def good(self) -> frozenset[str]:
+        """Those of them that are Ready and not on their way out: an endpoint may outlive its pod for a while."""
+        return self.serving & {pod.name for pod in self.pods if pod.ready and not pod.deleting}
+
     def find(self, name: str) -> Seen | None:
         """One pod; None where it isn't there."""
         return next((pod for pod in self.pods if pod.name == name), None)
@@ -44,6 +49,7 @@ class Film:
     def __init__(self, cluster: Cluster, namespace: str, selector: str, service: str) -> None:
         self.cluster, self.namespace, self.service = cluster, namespace, service
         self.snapshots = list[Snapshot]()
+        self.looked = 0.0  # when last, on the ledger's clock, whether anything had changed or not
         self.pods = f"/api/v1/namespaces/{namespace}/pods?labelSelector={quote(selector)}"
         chosen = quote(f"kubernetes.io/service-name={service}")
         self.slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector={chosen}"
@@ -57,6 +63,7 @@ class Film:
         last = self.snapshots[-1] if self.snapshots else None
         if last is None or (last.pods, last.serving) != (pods, serving):
             self.snapshots.append(Snapshot(now(), pods, serving))
+        self.looked = now()
         whom = Sight("endpoints", self.service, {"name": self.service, "ready": sorted(serving)})
         return [whom, *(sight_of(pod_fields(item)) for item in items)]
 
@@ -101,7 +108,7 @@ def stages(snapshots: Sequence[Snapshot], victims: frozenset[str], began: float)
     changed = [s for s in after if any(s.find(victim) != before.find(victim) for victim in victims)]
     out = [s for s in after if victims and not victims & s.serving]
     fresh = [s for s in after if any(pod.ready and (pod.uid, pod.run) not in old for pod in s.pods)]
-    whole = whole_since(after, len(before.serving), began)
+    whole = whole_since(after, len(before.good), began)
     return Stages(first(changed, began), first(out, began), first(fresh, began), whole)
 
 
@@ -114,7 +121,7 @@ def whole_since(after: Sequence[Snapshot], wanted: int, began: float) -> float |
     """Seconds from which on the Service led to as many as before, 0 for all along; None where it doesn't at the end."""
     since: float | None = 0.0
     for snapshot in after:
-        if len(snapshot.serving) < wanted:
+        if len(snapshot.good) < wanted:
             since = None
         elif since is None:
             since = snapshot.at - began
@@ -138,8 +145,8 @@ def whole(count: int) -> Done:
 
     def lacking(seen: Snapshot) -> str:
         ending = [pod.name for pod in seen.pods if pod.deleting]
-        if len(seen.serving) < count:
-            return f"the Service leads to {len(seen.serving)} of {count}"
+        if len(seen.good) < count:
+            return f"the Service leads to {len(seen.good)} of {count} that are Ready"
         return f"{', '.join(ending)} still ending" if ending else ""
 
     return lacking
@@ -181,8 +188,8 @@ def made_up_for(victims: Collection[str], count: int) -> Done:
     """Others have taken the victims' part, who may still be there: a lost node can't say that they ended."""
 
     def lacking(seen: Snapshot) -> str:
-        if len(seen.serving.difference(victims)) < count:
-            return f"the Service leads to {len(seen.serving.difference(victims))} others of {count}"
+        if len(seen.good.difference(victims)) < count:
+            return f"the Service leads to {len(seen.good.difference(victims))} others of {count} that are Ready"
         return withdrawn(victims)(seen)
 
     return lacking

@@ -125,8 +125,11 @@ class Faults:
             timer.start(self.journal.file(entry))
             self.step(fault, "limited", f"to {limit:g} s")
             yield self.begun(fault)
-        finally:
+        except BaseException:  # what went wrong under the fault is told, whoever ended the fault
             self.end(fault, entry)
+            raise
+        if not self.end(fault, entry):
+            raise Inconclusive(f"{fault.name} of {fault.target} lasted longer than its time limit allows")
 
     def begun(self, fault: Fault) -> Injected:
         """Begin, and wait for the proof."""
@@ -142,14 +145,13 @@ class Faults:
         proven = self.step(fault, "proven", said)
         return Injected(fault.name, fault.target, began, proven - began, said)
 
-    def end(self, fault: Fault, entry: Entry) -> None:
-        """Undo the fault and strike it off."""
+    def end(self, fault: Fault, entry: Entry) -> bool:
+        """Undo the fault and strike it off; whether nobody had done so before."""
         self.step(fault, "undoing")
         ended_by_us = self.journal.undo(entry)
         del self.going_on[entry.id]
         self.step(fault, "restored")
-        if not ended_by_us:
-            raise Inconclusive(f"{fault.name} of {fault.target} lasted longer than its time limit allows")
+        return ended_by_us
 
     def step(self, fault: Fault, step: str, said: str = "") -> float:
         """Write a step down."""

@@ -3,7 +3,10 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+
+from kubernetes.client import ApiException
 
 from shakedown.api_paths import autoscaler_path, deployment_path
 from shakedown.cluster import Cluster
@@ -11,6 +14,7 @@ from shakedown.cluster.host import on_node
 from shakedown.faults.guard import Radius
 from shakedown.faults.pods import started_of
 from shakedown.faults.undo import SIGNAL, AnyAct, Patch, send
+from shakedown.verdict import Inconclusive
 from shakedown.wait import NotYet
 
 Change = Callable[[dict[str, Any]], None]
@@ -110,7 +114,13 @@ class SizeHeld:
 
 def size_held(cluster: Cluster, namespace: str, autoscaler: str) -> SizeHeld:
     """The fault that holds an autoscaler as it is now at its least size."""
-    spec = cluster.get(autoscaler_path(namespace, autoscaler))["spec"]
+    try:
+        spec = cluster.get(autoscaler_path(namespace, autoscaler))["spec"]
+    except ApiException as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        told = f"there is no HorizontalPodAutoscaler {namespace}/{autoscaler}"
+        raise Inconclusive(f"{told}: it must bear its Deployment's name (docs/your-deployment.md)") from error
     return SizeHeld(cluster, namespace, autoscaler, spec.get("minReplicas", 1), spec["maxReplicas"])
 
 

@@ -87,6 +87,15 @@ def require_sight(events: Iterable[Event], kind: str, start: float, end: float) 
                 raise Inconclusive(f"nothing of kind {kind} was seen for {each.at - since:.1f} s: {said}")
 
 
+def sighted(events: Iterable[Event], kind: str, start: float, end: float) -> bool:
+    """Whether a kind was in sight all the time between two moments."""
+    try:
+        require_sight(events, kind, start, end)
+    except Inconclusive:
+        return False
+    return True
+
+
 @contextmanager
 def watching(ledger: Ledger, *looks: Look, period: float = PERIOD_S) -> Iterator[None]:
     """Write every change of what is looked at into the ledger while the block runs.

@@ -7,7 +7,7 @@ from fixtures.verdicts import Evidence
 from shakedown.faults.network import NetworkSlow, PacketsDropped
 from shakedown.faults.pods import Victim
 from shakedown.pace import Pace
-from shakedown.recovery import replaced_pods, whole, withdrawn
+from shakedown.recovery import replaced_pods, restarted_pods, whole, withdrawn
 
 pytestmark = pytest.mark.test_bed
 LOSS_PERCENT = 10
@@ -43,8 +43,13 @@ def test_server_that_loses_packets_costs_hardly_a_prediction(
 def test_server_behind_a_slow_network_fails_no_prediction(
     arena: Arena, victim: Victim, pace: Pace, evidence: Evidence
 ) -> None:
-    """A server whose answers take their time on the way is slow, and neither taken out nor wrong."""
+    """A server whose answers take their time on the way is slow, and neither taken out nor started again nor wrong."""
     fault = NetworkSlow(victim, victim.netns(), KBIT)
     course = arena.run(fault, {victim.pod.name}, Expected(whole(victim.out_of), pace.withdrawn), lasting=LASTS_S)
+    assert course.stages.out is None, (
+        f"{victim.pod.name} was taken out {course.stages.out:.1f} s after; see readinessProbe"
+    )
+    again = restarted_pods(course.before, course.last)
+    assert not again, f"{', '.join(again)} started again; see livenessProbe"
     course.require_no_loss()
     evidence(course.told())

@@ -51,7 +51,7 @@ def test_rollout_under_load_and_back_without_a_failed_or_wrong_prediction(
     out = Expected(rid_of(names, len(servers)), len(servers) * pace.drained)
     back = Expected(settled(cluster, deployment, len(servers)), len(servers) * pace.drained)
     course = arena.run(fault, names, out, back)
-    least = min(len(seen.serving) for seen in arena.film.since(course.fault.at))
+    least = arena.fewest(course.fault.at)
     assert least >= len(servers), f"only {least} of {len(servers)} servers were left; see the roll-out's maxUnavailable"
     course.require_no_loss()
     evidence(f"{course.told()}; never fewer than {least} servers")

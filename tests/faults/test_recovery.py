@@ -72,13 +72,16 @@ def test_stages_of_what_was_never_looked_at_are_an_error() -> None:
 def test_what_is_missing_is_said_until_nothing_is() -> None:
     lacking = rid_of(["a"], 3)
     assert [lacking(seen) for seen in DELETED] == ["a still there"] * 3 + [""]
-    assert whole(3)(DELETED[1]) == "the Service leads to 2 of 3"
+    assert whole(3)(DELETED[1]) == "the Service leads to 2 of 3 that are Ready"
     assert whole(3)(DELETED[2]) == "a still ending"
     anew = run_anew("a", 0, 3)
     assert [bool(anew(seen)) for seen in KILLED] == [True, True, True, False]
     assert withdrawn(["a"])(KILLED[0]) == "the Service still leads to a"
     assert not withdrawn(["a"])(KILLED[1])
-    assert made_up_for(["a"], 3)(KILLED[3]) == "the Service leads to 2 others of 3"
+    outlived = snapshot(11.0, "a b c", pod("a", ready=False, run=1), B, C)
+    assert anew(outlived) == "the Service leads to 2 of 3 that are Ready", "an endpoint may outlive its container"
+    assert lacking(snapshot(11.0, "a b c", B, C)) == "the Service leads to 2 of 3 that are Ready"
+    assert made_up_for(["a"], 3)(KILLED[3]) == "the Service leads to 2 others of 3 that are Ready"
     assert not made_up_for(["a"], 3)(DELETED[2])
 
 

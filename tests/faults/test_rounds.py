@@ -1,5 +1,6 @@
 """Faults one after another under one load share what is steady between them, and each answers for its own loss."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,7 @@ class Faults:
 
 def rounds_of(traffic: Traffic, folder: Path) -> Rounds:
     at_rest = Snapshot(0.0, (Seen("a", "uid", "worker", ready=True, deleting=False, run=0),), frozenset({"a"}))
-    film = SimpleNamespace(snapshots=[at_rest], since=lambda _: [at_rest])
+    film = SimpleNamespace(snapshots=[at_rest], since=lambda _: [at_rest], looked=math.inf)
     faults = Faults(traffic, Ledger(folder / "ledger.jsonl"))
     traffic.collect(5)  # it has been steady
     return Rounds(Arena(cast("Any", faults), cast("Any", film), cast("Any", None), 10, 2), cast("Any", traffic), 0.0)
