@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from shakedown.attended import undisturbed
 from shakedown.cluster import Cluster
 from shakedown.ledger import now
 from shakedown.replay import Answer
@@ -100,10 +101,12 @@ def promote(shift: Callable[[int], None], judge: Callable[[int], Analysis], step
             shift(share)
             analysis = judge(share)
             if analysis.finding is not Finding.GOOD:
-                shift(0)
+                with undisturbed():
+                    shift(0)
                 return Ended(analysis.finding, share, str(analysis))
     except BaseException:
-        shift(0)
+        with undisturbed():
+            shift(0)
         raise
     return Ended(Finding.GOOD, steps[-1], str(analysis))
 
@@ -144,29 +147,44 @@ def share_of(route: Mapping[str, Any], stable: str, canary: str) -> int:
 def require_testers(route: Mapping[str, Any], canary: str, path: str, headers: Sequence[tuple[str, str]]) -> None:
     """Raise Failed unless an HTTPRoute leads a POST to `path` with these headers to the canary alone.
 
-    Otherwise the stable version would be judged in its place, and found good.
+    Otherwise the stable version would be judged in its place, and found good. Of several matches that take a request
+    the Gateway API follows the one with the longest path, then with a method, then with most headers, then the first.
     """
-    alone = [each for each in route["spec"]["rules"] if {r["name"] for r in each.get("backendRefs", [])} == {canary}]
-    if not any(matches(match, path, headers) for rule in alone for match in rule.get("matches", [])):
+    given = {(name.lower(), value) for name, value in headers}
+    nothing: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    taking = [
+        (rule, match)
+        for rule in route["spec"]["rules"]
+        for match in rule.get("matches") or [{}]
+        if takes(match, path, given)
+    ]
+    rule, match = max(taking, key=lambda each: precedence(each[1]), default=nothing)
+    alone = {each["name"] for each in rule.get("backendRefs", [])} == {canary}
+    if not alone or not given or wanted(match) != given:
         asked = ", ".join(f"{name}: {value}" for name, value in headers) or "no header"
         name = route["metadata"]["name"]
         raise Failed(f"HTTPRoute {name}: no rule leads {asked} at {path} to {canary} alone; see components/canary")
 
 
-def matches(match: Mapping[str, Any], path: str, headers: Sequence[tuple[str, str]]) -> bool:
-    """Whether one match of an HTTPRoute asks for just these headers, and takes a POST to a path."""
-    wanted = {(each["name"].lower(), each["value"]) for each in match.get("headers", [])}
+def wanted(match: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The headers that one match of an HTTPRoute asks for: (name in small letters, value)."""
+    return {(each["name"].lower(), each["value"]) for each in match.get("headers", [])}
+
+
+def takes(match: Mapping[str, Any], path: str, headers: set[tuple[str, str]]) -> bool:
+    """Whether one match of an HTTPRoute takes a POST to a path with these headers and without a query."""
     asked = {"type": "PathPrefix", "value": "/", **match.get("path", {})}
     whole, start = path == asked["value"], path.startswith(f"{asked['value'].rstrip('/')}/")
     fits = whole or (start and asked["type"] == "PathPrefix")
     exact = all(each.get("type", "Exact") == "Exact" for each in match.get("headers", []))
-    return (
-        fits
-        and exact
-        and bool(wanted)
-        and match.get("method", "POST") == "POST"
-        and wanted == {(name.lower(), value) for name, value in headers}
-    )
+    simple = match.get("method", "POST") == "POST" and not match.get("queryParams")
+    return fits and exact and simple and wanted(match) <= headers
+
+
+def precedence(match: Mapping[str, Any]) -> tuple[bool, int, bool, int]:
+    """What decides between matches that take the same request, by the Gateway API; the largest goes first."""
+    asked = {"type": "PathPrefix", "value": "/", **match.get("path", {})}
+    return asked["type"] == "Exact", len(asked["value"]), "method" in match, len(match.get("headers", []))
 
 
 def splits(route: Mapping[str, Any], stable: str, canary: str) -> list[dict[str, Any]]:

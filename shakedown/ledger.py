@@ -67,4 +67,6 @@ class Ledger:
 
     def close(self) -> None:
         """Give the file back; further records raise OSError."""
-        os.close(self._file)
+        with self._lock:
+            file, self._file = self._file, -1
+        os.close(file)

@@ -7,7 +7,7 @@ another while testers' requests find it good. Whatever else becomes of it, a sig
 import json
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -20,6 +20,7 @@ from kubernetes.client import ApiException
 from numpy.typing import NDArray
 
 from shakedown import check
+from shakedown.attended import undisturbed
 from shakedown.canary import (
     LOSS,
     STEPS,
@@ -43,6 +44,7 @@ from shakedown.replay import Answer, Recording, Replay, record_stable
 from shakedown.sequential import Finding
 from shakedown.serving import Endpoint
 from shakedown.stats import plan_mcnemar
+from shakedown.verdict import Failed
 from shakedown.wait import SHOW_AFTER_S, NotYet, Waiting, Watch, eventually
 
 LEAST_RIGHT = 0.5  # of the stable answers: by labels of something else both versions are as wrong as each other
@@ -148,11 +150,19 @@ def promotion(cluster: Cluster, order: Order, ledger: Ledger, tell: Tell) -> Out
         tell("FAILED", in_words(error))
         tell("unchanged", f"nobody was given to {place.canary} at {place.name}")
         return Outcome.UNCHANGED
+
+    def judge(share: int) -> Analysis:
+        analysis = judged(order, recording, share, ledger, tell)
+        if analysis.finding is Finding.GOOD:
+            eventually(lambda: reached(lambda: require_share(cluster, place, share)), within=place.patience)
+        return analysis
+
     try:
-        ended = promote(shares.shift, lambda share: judged(order, recording, share, ledger, tell), order.steps)
+        ended = promote(shares.shift, judge, order.steps)
     except BaseException as error:  # noqa: BLE001 - whatever ended it, users go back
-        tell("FAILED", in_words(error))
-        return shares.broken_off()
+        with undisturbed():
+            tell("FAILED", in_words(error))
+            return shares.broken_off()
     if ended.finding is Finding.GOOD:
         tell("promoted", f"{place.canary} was found good at {', '.join(f'{share} %' for share in order.steps)}")
         return Outcome.DONE
@@ -211,6 +221,14 @@ def route_of(cluster: Cluster, place: Place) -> dict[str, Any]:
         raise Refused(f"there is no {place.name}; see --namespace and --route") from error
 
 
+def require_share(cluster: Cluster, place: Place, share: int) -> None:
+    """The route still gives the canary its share. Raises Failed where it doesn't: users didn't meet what was judged."""
+    if (given := share_of(route_of(cluster, place), *place.services)) != share:
+        raise Failed(
+            f"{place.name} was changed by somebody else meanwhile: it gives {place.canary} {given} %, not {share}"
+        )
+
+
 def require_host(route: Mapping[str, Any], door: Endpoint) -> None:
     """Raise Refused where a route is not for the host that is asked: somebody else's canary would be judged."""
     host, known = door.host or urlsplit(door.rest).hostname or "", route["spec"].get("hostnames", [])
@@ -243,8 +261,8 @@ def judged(order: Order, recording: Recording, share: int, ledger: Ledger, tell:
     began = now()
     replay = Replay(order.testers, order.model, recording, ledger, order.rate)
     analysis = Analysis(order.slow_s, order.alpha / len(order.steps), order.beta)
-    answers = counted(replay.answers(secrets.randbits(32)), share, order.within)
-    analyse(answers, analysis, order.within)
+    with closing(replay.answers(secrets.randbits(32))) as answers:
+        analyse(counted(answers, share, order.within), analysis, order.within)
     ledger.record("canary", step="judged", finding=analysis.finding, said=str(analysis))
     tell("judged", f"at {share} %: {analysis.finding} after {now() - began:.1f} s; {analysis}")
     return analysis

@@ -4,7 +4,7 @@ import itertools
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,16 +91,18 @@ class Replay:
     ledger: Ledger
     rate: float
 
-    def answers(self, seed: int) -> Iterator[Answer]:
-        """Answers in the order of sending, without an end; those under way when it is closed are waited for."""
+    def answers(self, seed: int) -> Generator[Answer]:
+        """Answers in the order of sending, without an end; those under way when it is closed are nobody's any more."""
         drawn, pause, start = np.random.default_rng(seed), threading.Event(), now()
-        with ThreadPoolExecutor(UNDER_WAY, thread_name_prefix="replay") as pool:
-            under_way: deque[Future[Answer]] = deque()
+        pool, under_way = ThreadPoolExecutor(UNDER_WAY, thread_name_prefix="replay"), deque[Future[Answer]]()
+        try:
             for number in itertools.count():
                 pause.wait(max(0.0, start + number / self.rate - now()))
                 under_way.append(pool.submit(self.send, int(drawn.integers(len(self.recording.images)))))
                 while under_way and (under_way[0].done() or len(under_way) >= UNDER_WAY):
                     yield under_way.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # users don't wait for a canary that hangs
 
     def send(self, row: int) -> Answer:
         """Send one request; an error, or no answer, is an answer that failed."""
@@ -113,7 +115,10 @@ class Replay:
         seconds = now() - started
         judged = Answer(failed=True, seconds=seconds)
         if code == requests.codes.ok:
-            found = np.asarray(answer.json()["predictions"][0], dtype=np.float32)
-            judged = self.recording.compare(row, found, seconds)
+            try:
+                found = np.asarray(answer.json()["predictions"][0], dtype=np.float32)
+                judged = self.recording.compare(row, found, seconds)
+            except (LookupError, TypeError, ValueError):
+                said = f"no prediction in: {answer.text[:200]}"
         self.ledger.record("replayed", at=started, row=row, code=code, said=said, **vars(judged))
         return judged

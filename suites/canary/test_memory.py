@@ -1,4 +1,4 @@
-"""A canary whose memory only grows is turned back before it is killed for it."""
+"""A canary whose memory only grows is seen to do so long before it is killed for it."""
 
 import pytest
 
@@ -18,7 +18,7 @@ WINDOW_S = 100  # four scrapes of cAdvisor at the pace that ships
 
 
 @pytest.mark.conformance
-def test_leaking_canary_is_turned_back_and_one_at_rest_is_not(
+def test_leaking_canary_is_seen_to_leak_and_one_at_rest_is_not(
     canary: Canary, cluster: Cluster, prometheus: Prometheus, evidence: Evidence
 ) -> None:
     """The line through its memory's samples reaches the limit in time where it leaks, and not where it doesn't."""
@@ -38,13 +38,11 @@ def test_leaking_canary_is_turned_back_and_one_at_rest_is_not(
     # a server that has only just started has grown to its size within the window
     usual = eventually(lambda: watched(WINDOW_S, Finding.GOOD), within=3 * WINDOW_S, awaited="its memory is at rest")
     began = now()
-    canary.shift(1)
     with leaking(canary):
         found = eventually(
             lambda: watched(int(now() - began) + 1, Finding.BAD),
             within=2 * WINDOW_S,
             awaited="its memory is seen to grow towards its limit",
         )
-        canary.shift(0)
         took = now() - began
-    evidence(f"at rest {usual}; leaking {found}: turned back after {took:.0f} s, with 1 % of the users until then")
+    evidence(f"at rest {usual}; leaking {found}: seen after {took:.0f} s")

@@ -221,6 +221,26 @@ def test_a_testers_rule_that_is_wrong_in_one_thing_leads_nobody_to_the_canary(
         require_testers(route, NAMES[1], ASKED, [("x-canary", "1")])
 
 
+@pytest.mark.parametrize("path", ["/v1", ASKED, "/v1/models"])
+def test_a_rule_that_goes_before_the_testers_leads_them_where_users_go(route: dict[str, Any], path: str) -> None:
+    """The Gateway API follows the longest path before it counts headers."""
+    users, testers = route["spec"]["rules"][0], route["spec"]["rules"][2]
+    longest = max(len(match["path"]["value"]) for match in testers["matches"])
+    users["matches"] = [{"path": {"type": "PathPrefix", "value": path}}]
+    if len(path) <= longest:
+        require_testers(route, NAMES[1], ASKED, [("x-canary", "1")])
+        return
+    with pytest.raises(Failed, match="no rule leads x-canary: 1"):
+        require_testers(route, NAMES[1], ASKED, [("x-canary", "1")])
+
+
+def test_a_testers_rule_that_asks_for_a_query_leads_nobody_there(route: dict[str, Any]) -> None:
+    for match in route["spec"]["rules"][2]["matches"]:
+        match["queryParams"] = [{"name": "a", "value": "b"}]
+    with pytest.raises(Failed, match="no rule leads x-canary: 1"):
+        require_testers(route, NAMES[1], ASKED, [("x-canary", "1")])
+
+
 COUNTER = "traefik_service_requests_total"
 COUNTED = {
     ("200", "web-0-x1-svc-a-serving-0"): 90,

@@ -2,10 +2,11 @@
 
 import copy
 import json
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import jsonpatch
@@ -14,11 +15,14 @@ import pytest
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
+from shakedown import promotion as pipeline
 from shakedown.cli import main
 from shakedown.cluster.access import CommandFailed
 from shakedown.ledger import Ledger
 from shakedown.promotion import Order, Outcome, Place, promotion, turn_back
+from shakedown.replay import Answer
 from shakedown.serving import Endpoint
+from shakedown.wait import Watch
 
 COUNT, DIGITS = 600, 10
 LABELS = np.arange(COUNT) % DIGITS
@@ -175,6 +179,50 @@ def test_a_signal_in_the_middle_brings_all_users_back(
     assert (outcome, there.shares) == (Outcome.UNKNOWN, [0, 10, 0])
     assert "cancelled by signal 15" in said
     assert "the canary was not judged to the end" in said
+
+
+def test_a_share_that_somebody_else_took_away_proves_nothing(
+    order: Order, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What users did not meet was not promoted, however good testers found it."""
+    there, really = Routed(), pipeline.judged
+
+    def overruled(*given: Any) -> Any:
+        there.route["spec"]["rules"][0]["backendRefs"][1]["weight"] = 0
+        return really(*given)
+
+    monkeypatch.setattr(pipeline, "judged", overruled)
+    outcome, said = attempt(there, order)
+    assert outcome is Outcome.UNKNOWN
+    assert (
+        "HTTPRoute models/serving was changed by somebody else meanwhile: it gives serving-canary 0 %, not 10" in said
+    )
+
+
+def test_the_way_back_waits_for_no_canary_that_hangs_and_no_signal_is_lost_on_it(
+    order: Order, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal that comes while testers' requests hang takes users back at once."""
+    there, hanging, asked, told_at = Routed(), Event(), list[int](), list[float]()
+
+    def send(_: Any, row: int) -> Answer:
+        asked.append(row)
+        if len(asked) > 5:
+            hanging.wait(20)
+        return Answer(failed=False, seconds=0.01, right=True, stable_right=True, drift=0.0)
+
+    def told(_: Any) -> None:
+        told_at.append(time.monotonic())
+        raise KeyboardInterrupt("cancelled by signal 15")
+
+    monkeypatch.setattr("shakedown.replay.Replay.send", send)
+    monkeypatch.setattr(pipeline, "SHOW_AFTER_S", 0.0)
+    monkeypatch.setattr(Watch, "show", staticmethod(told))
+    outcome, said = attempt(there, order)
+    took = time.monotonic() - told_at[0]
+    hanging.set()
+    assert (outcome, there.shares) == (Outcome.UNKNOWN, [0, 10, 0]), said
+    assert took < 5
 
 
 def test_users_who_cannot_be_brought_back_are_said_to_be_there_with_the_command_for_it(

@@ -9,6 +9,7 @@ from threading import Lock, Thread
 
 import numpy as np
 import pytest
+import requests
 
 from shakedown.ledger import Ledger
 from shakedown.replay import Recording, Replay, record_stable
@@ -87,6 +88,16 @@ def test_answers_come_in_the_order_of_sending_and_each_is_in_the_ledger(replay: 
 
 def test_no_answer_at_all_is_one_that_failed(replay: Replay, server: Server) -> None:
     server.socket.close()
+    assert next(replay.answers(seed=1)).failed
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"<html>", b'{"predictions": []}', b'{"predictions": ["a"]}'])
+def test_an_answer_that_holds_no_prediction_failed(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    answer = requests.Response()
+    answer.status_code, answer._content = 200, body
+    monkeypatch.setattr(Endpoint, "post", lambda *_: answer)
     assert next(replay.answers(seed=1)).failed
 
 
