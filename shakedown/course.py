@@ -76,9 +76,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Course:
-    """What became of one alert; `first` and `last` are the notifications that began and ended it."""
+    """What became of one alert; `first` and `last` are the notifications that began and ended it.
+
+    `expected` is what its cause was to bring: all alerts of these labels are its doing.
+    """
 
     rule: Rule
+    expected: Expected
     proof: str
     stages: tuple[Measured, ...]
     first: Delivery
@@ -164,8 +168,8 @@ def follow(
     for each in plans:
         await_over(seen, each)
     lasts = [await_delivery(seen, p, "resolved", left, p.ceiling("told") + AGE_S) for p in ends]
-    told = zip(ends, firsts, lasts, strict=True)
-    courses = [Course(p.rule, proof, measure(seen, p, (began, caused, gone), (a, b)), a, b) for p, a, b in told]
+    told = zip(wanted, ends, firsts, lasts, strict=True)
+    courses = [Course(p.rule, e, proof, measure(seen, p, (began, caused, gone), (a, b)), a, b) for e, p, a, b in told]
     for course in courses:
         for one in course.stages:
             seen.ledger.record(
@@ -192,7 +196,8 @@ def exactly(seen: Monitoring, each: Plan, first: Delivery) -> Plan:
 
     What is delivered carries labels that Prometheus adds outside, so the alert is known by those that it has inside.
     """
-    held = [alert.labels for alert in fitting(seen, each.expected) if alert.labels.items() <= first.labels.items()]
+    held = [alert.labels for alert in seen.alerts() if alert.labels.items() <= first.labels.items()]
+    held = [labels for labels in held if each.expected.fits(labels)]
     own = {name: value for name, value in held[0].items() if name != "alertname"} if held else each.expected.labels
     return replace(each, expected=replace(each.expected, labels=own))
 

@@ -49,6 +49,7 @@ class Grouping:
     by: tuple[str, ...]
     wait: float
     interval: float
+    repeat: float = 4 * 3600.0  # Alertmanager's default
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,14 @@ def grouping_of(configuration: str, labels: Labels) -> Grouping:
     As Alertmanager does: the first child that matches takes it, its own settings over its parents'.
     """
     route = yaml.safe_load(configuration)["route"]
-    settings: dict[str, Any] = {"group_wait": "30s", "group_interval": "5m", "group_by": []}
+    settings: dict[str, Any] = {"group_wait": "30s", "group_interval": "5m", "repeat_interval": "4h", "group_by": []}
     for each in way(route, labels):
         settings |= {key: value for key, value in each.items() if key not in {"routes", "matchers", "match"}}
-    wait, interval = seconds(settings["group_wait"]), seconds(settings["group_interval"])
-    if wait is None or interval is None:
-        raise ValueError(f"group_wait {settings['group_wait']!r} or group_interval {settings['group_interval']!r}")
-    return Grouping(str(settings["receiver"]), tuple(settings["group_by"] or ()), wait, interval)
+    times = {name: seconds(settings[name]) for name in ("group_wait", "group_interval", "repeat_interval")}
+    wait, interval, repeat = times.values()
+    if wait is None or interval is None or repeat is None:
+        raise ValueError(f"no durations: { {name: settings[name] for name, value in times.items() if value is None} }")
+    return Grouping(str(settings["receiver"]), tuple(settings["group_by"] or ()), wait, interval, repeat)
 
 
 def way(route: Mapping[str, Any], labels: Labels) -> Iterator[Mapping[str, Any]]:

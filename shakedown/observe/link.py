@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -45,6 +46,8 @@ class Link:
         except requests.RequestException as error:
             self.drop(port)
             raise Unreachable(f"{self.name} doesn't answer: {type(error).__name__}: {str(error)[:150]}") from error
+        if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:  # it listens before it can answer
+            raise Unreachable(f"{self.name} isn't ready: {method} {path}: HTTP 503: {answer.text[:150]}")
         if not answer.ok:
             raise Failed(f"{self.name}: {method} {path}: HTTP {answer.status_code}: {answer.text[:300]}")
         return answer.json() if answer.content else None

@@ -22,6 +22,7 @@ pytestmark = [
 ]
 PLACE = "monitoring"
 OPERATED = f"/apis/monitoring.coreos.com/v1/namespaces/{PLACE}/alertmanagers/main"
+CONTAINER = "prometheus"
 HISTORY_S = 30  # of samples that must outlive the pod
 REPLICAS = f"/apis/apps/v1/namespaces/{PLACE}/statefulsets/alertmanager-main"
 
@@ -47,15 +48,16 @@ def test_killed_prometheus_keeps_its_history_and_goes_on_judging(
     cluster.kubectl("delete", "pod", pod, f"--namespace={PLACE}", "--grace-period=0", "--force")
 
     def back() -> float:
-        there = {
-            item.metadata.uid for item in cluster.core.list_namespaced_pod(PLACE).items if item.metadata.name == pod
-        }
-        if not there - {uid}:
-            raise NotYet("there is no new pod yet")
+        items = cluster.core.list_namespaced_pod(PLACE).items
+        new = [each for each in items if each.metadata.name == pod and each.metadata.uid != uid]
+        runs = [s.state.running for each in new for s in each.status.container_statuses or [] if s.name == CONTAINER]
+        if not runs or not runs[0]:
+            raise NotYet("no new Prometheus runs yet")
+        since = runs[0].started_at.timestamp() + 1  # it is told in whole seconds, and the old one may judge until then
         try:
             if down := [target.pool for target in prometheus.targets() if not target.up]:
                 raise NotYet(f"{len(down)} targets are not scraped yet, the first {down[0]}")
-            judged = [at for one in prometheus.points("ALERTS", 60) for at, _ in one.points if at > killed + 1]
+            judged = [at for one in prometheus.points("ALERTS", 60) for at, _ in one.points if at > since]
         except (Unreachable, NoData) as silent:
             raise NotYet(str(silent)) from silent
         if not judged:

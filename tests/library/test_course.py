@@ -76,13 +76,13 @@ STAGE = Stage("fired", 15, 23, 0, "for")
 
 @pytest.mark.parametrize(("seconds", "says"), [(24.0, "longer than its ceiling"), (5.0, "less than its floor")])
 def test_a_stage_beyond_its_bounds_is_named_with_its_formula(seconds: float, says: str) -> None:
-    course = Course(RULE, "proof", (Measured(STAGE, seconds),), TOLD, TOLD)
+    course = Course(RULE, Expected("A"), "proof", (Measured(STAGE, seconds),), TOLD, TOLD)
     with pytest.raises(Failed, match=rf"A: stage fired {seconds:.1f} \(15..23\) took {says}; for"):
         course.assert_in_time()
 
 
 def test_a_course_in_bounds_tells_each_stages_share() -> None:
-    course = Course(RULE, "proof", (Measured(STAGE, 15.0), Measured(STAGE, 15.0)), TOLD, TOLD)
+    course = Course(RULE, Expected("A"), "proof", (Measured(STAGE, 15.0), Measured(STAGE, 15.0)), TOLD, TOLD)
     course.assert_in_time()
     assert "fired 15.0 (15..23) = 50%" in str(course)
 

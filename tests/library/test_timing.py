@@ -96,7 +96,7 @@ receivers: [{name: hook}]
 
 
 def test_an_alert_takes_the_first_route_that_matches_and_inherits_the_rest() -> None:
-    assert grouping_of(CONFIGURATION, {"severity": "info"}) == Grouping("hook", ("alertname",), 10, 60)
+    assert grouping_of(CONFIGURATION, {"severity": "info"}) == Grouping("hook", ("alertname",), 10, 60, 4 * 3600)
     assert grouping_of(CONFIGURATION, {"severity": "page"}) == Grouping("hook", ("alertname",), 1, 60)
     assert grouping_of(CONFIGURATION, {"severity": "page", "team": "blue"}).receiver == "blue"
     assert grouping_of(CONFIGURATION, {"alertname": "Watchdog", "severity": "page"}).receiver == "heart"
