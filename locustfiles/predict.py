@@ -22,7 +22,7 @@ PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 def version_of(row: int, found: Floats) -> int:
     """The version whose answers these are; 0 where they are nobody's."""
-    return next((v for v in ORDER.oracle.answers if not ORDER.oracle.mismatch(v, found, row)), 0)
+    return next((v for v in ORDER.oracle.answers if not ORDER.oracle.mismatch(v, found, row, ORDER.batch)), 0)
 
 
 def send(user: User, predict: Send) -> None:
@@ -94,4 +94,5 @@ class GrpcUser(User):  # type: ignore[misc] # locust ships no types
         found = np.asarray(answer.outputs["probabilities"].float_val, dtype=np.float32).reshape(-1, 10)
         version = int(answer.model_spec.version.value)
         known = version in ORDER.oracle.answers
-        return Answer(200, version, right=known and not ORDER.oracle.mismatch(version, found, ORDER.row(number)))
+        wrong = known and ORDER.oracle.mismatch(version, found, ORDER.row(number), ORDER.batch)
+        return Answer(200, version, right=known and not wrong)

@@ -8,12 +8,10 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import numpy as np
 import yaml
@@ -21,6 +19,7 @@ from pydantic import ValidationError
 
 from shakedown import check, manifests, propose
 from shakedown import promotion as promoting
+from shakedown.attended import ended_by_signals, tell
 from shakedown.canary import STEPS
 from shakedown.cluster import Cluster
 from shakedown.cluster.existing import require_context
@@ -46,7 +45,7 @@ class UnusableArgument(Exception):
 
 def verdict_of(name: str, reports: Path) -> Verdict:
     """The verdict of a run, by its name in reports/, its folder, or its verdict.json. Raises UnusableArgument."""
-    choices = (Path(name).parent if name.endswith(".json") else Path(name), reports / name)
+    choices = (Path(name).parent if Path(name).name == "verdict.json" else Path(name), reports / name)
     folder = next((each for each in choices if (each / "verdict.json").is_file()), None)
     if folder is None:
         raise UnusableArgument(f"there is no run {name}: neither a folder with a verdict.json, nor one in {reports}/")
@@ -100,6 +99,8 @@ def gated(options: argparse.Namespace) -> int:
     for outcome, line in summary.lines(verdict.promises):
         if outcome is not Outcome.PASSED:
             print(line)
+    for name, value in verdict.adjusted.items():
+        print(f"adjusted: {name} is {value:g} for this run, which is not Shakedown's own value")
     wanted = gate.Release(options.manifests_digest, dict(options.image), dict(options.model), options.profile)
     found = list(gate.objections(verdict, wanted))
     for objection in found:
@@ -154,14 +155,14 @@ def released(options: argparse.Namespace) -> int:
     """Release an image: build, deliver, set, wait, verify; undone where that fails. Exit code 0, 1 undone, 3, 4."""
     cluster = cluster_of(options)
     order = Order(**{name: getattr(options, name) for name in Order.__dataclass_fields__})
-    attended("release")
+    attend("release")
     return release(cluster, order, tell)
 
 
 def promoted(options: argparse.Namespace) -> int:
     """Give a canary all users step by step while it is found good, else none. Exit code 0, 1 bad, 3, 4, 6 unclear."""
     order, cluster = promotion_of(options), cluster_of(options)
-    attended("promotion")
+    attend("promotion")
     with tempfile.TemporaryDirectory() as folder:
         try:
             ledger = Ledger(options.ledger or Path(folder) / "ledger.jsonl")
@@ -174,20 +175,14 @@ def promoted(options: argparse.Namespace) -> int:
 def turned_back(options: argparse.Namespace) -> int:
     """Take a canary's users away at once, whatever its share is. Exit code 0, or 4: somebody must look at once."""
     cluster = cluster_of(options)
-    attended("turning back")
+    attend("turning back")
     return promoting.turn_back(cluster, place_of(options), tell)
 
 
-def tell(step: str, said: str) -> None:
-    """A step, and what became of it."""
-    print(f"{step:<11}{said}", flush=True)
-
-
-def attended(phase: str) -> None:
+def attend(phase: str) -> None:
     """Whoever waits is told for what, and a signal ends the waiting."""
     Watch.show = Narrator(phase)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, cancelled)
+    ended_by_signals()
 
 
 def promotion_of(options: argparse.Namespace) -> promoting.Order:
@@ -246,14 +241,8 @@ class Narrator:
         """Say one line about a wait."""
         if not self.last <= waiting.waited < self.last + SHOW_S:
             self.last = waiting.waited
-            say(waiting_line(self.phase, waiting.awaited, waiting.seen, waiting.waited, waiting.left))
-
-
-def cancelled(number: int, _frame: FrameType | None) -> NoReturn:
-    """End what goes on at the first signal, and leave its undoing alone at the next."""
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt(f"cancelled by signal {number}")
+            with suppress(OSError):  # whoever read may have gone, and what is waited for is not ended by that
+                say(waiting_line(self.phase, waiting.awaited, waiting.seen, waiting.waited, waiting.left))
 
 
 def init(options: argparse.Namespace) -> int:
@@ -468,8 +457,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"shakedown: {error}", file=sys.stderr)
         return WRONG_USE
     except BrokenPipeError:  # whoever read, such as head, has seen enough; the exit code must not look like a verdict
-        if options.command in (released, promoted, turned_back):
-            raise  # it is what ended them
         code = 128 + signal.SIGPIPE
     say_the_rest()
     return code

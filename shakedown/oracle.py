@@ -20,9 +20,12 @@ class Oracle:
     answers: Mapping[int, Floats]
     tolerance: float
 
-    def mismatch(self, version: int, found: Floats, first: int = 0) -> str:
-        """What is wrong with the answers to the images from `first` on; empty where they are the version's own."""
-        wanted = self.answers[version][first : first + len(found)]
+    def mismatch(self, version: int, found: Floats, first: int = 0, count: int | None = None) -> str:
+        """What is wrong with the answers to `count` images from `first` on; empty where they are the version's own.
+
+        Without a count these are all the images that there are from there on.
+        """
+        wanted = self.answers[version][first:][:count]
         if found.shape != wanted.shape:
             return f"answers of shape {list(found.shape)}, wanted {list(wanted.shape)}"
         apart = np.abs(found - wanted).max(axis=1)

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
+from shakedown.attended import undisturbed
 from shakedown.cluster import Cluster
 from shakedown.cluster.access import CommandFailed
 from shakedown.progress import plain
@@ -25,6 +27,7 @@ from shakedown.verdict import Failed, Inconclusive
 from shakedown.wait import NotYet, eventually
 from shakedown.workloads import troubles
 
+PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)  # refusals of this moment
 T = TypeVar("T")
 Tell = Callable[[str, str], None]  # a step, and what became of it
 
@@ -80,6 +83,25 @@ class Before:
         """What the container runs."""
         return str(self.template["spec"]["containers"][self.index]["image"])
 
+    @property
+    def image_path(self) -> str:
+        """Where a Deployment has it, as a JSON pointer."""
+        return f"/spec/template/spec/containers/{self.index}/image"
+
+
+@dataclass
+class Ours:
+    """The pods' template as the API server has it once the image is set; None while that isn't known."""
+
+    template: dict[str, Any] | None = None
+
+    def require(self, cluster: Cluster, order: Order) -> None:
+        """Raise Failed where the Deployment has another template by now, whoever gave it that."""
+        now = cluster.get(order.path)["spec"]["template"]
+        if now != self.template:
+            images = ", ".join(f"{each['name']} {each.get('image', '')}" for each in now["spec"]["containers"])
+            raise Failed(f"{order.target} was changed by somebody else meanwhile, and has now: {images}")
+
 
 class Refused(Exception):
     """The release was not begun; the message says why."""
@@ -93,12 +115,15 @@ def release(cluster: Cluster, order: Order, tell: Tell) -> Outcome:
         tell("FAILED", told(error))
         tell("unchanged", f"nothing was changed in {order.target}")
         return Outcome.UNCHANGED
+    ours = Ours()
     try:
-        roll_out(cluster, order, before, tell)
+        roll_out(cluster, order, before, ours, tell)
         run(order.verify, order, "verified", tell)
+        eventually(lambda: reached(lambda: ours.require(cluster, order)), within=order.patience, awaited="a last look")
     except BaseException as error:  # noqa: BLE001 - whatever ended it, users get back what they had
-        tell("FAILED", told(error))
-        return undo(cluster, order, before, tell)
+        with undisturbed():
+            tell("FAILED", told(error))
+            return undo(cluster, order, before, ours, tell)
     tell("released", order.image)
     return Outcome.RELEASED
 
@@ -157,14 +182,18 @@ def run(command: str, order: Order, step: str, tell: Tell) -> None:
     tell(step, f"{shlex.join(argv)} ({time.monotonic() - started:.1f} s)")
 
 
-def roll_out(cluster: Cluster, order: Order, before: Before, tell: Tell) -> None:
+def roll_out(cluster: Cluster, order: Order, before: Before, ours: Ours, tell: Tell) -> None:
     """Set the image and wait until no pod of before is left. Raises Failed with what is in the way."""
     started = time.monotonic()
-    place = (f"--namespace={order.namespace}", f"deployment/{order.deployment}")
-    cluster.kubectl("set", "image", *place, f"{order.container}={order.image}")
+    patch: list[dict[str, Any]] = [
+        {"op": "test", "path": "/spec/template", "value": before.template},
+        {"op": "replace", "path": before.image_path, "value": order.image},
+    ]
+    ours.template = patched(cluster, order, patch)["spec"]["template"]
     tell("set", f"{order.target}, container {order.container}: {before.image} -> {order.image}")
 
     def out() -> None:
+        reached(lambda: ours.require(cluster, order))
         if late := reached(lambda: hindrance(cluster, order)):
             raise NotYet(late)
 
@@ -172,12 +201,26 @@ def roll_out(cluster: Cluster, order: Order, before: Before, tell: Tell) -> None
     tell("rolled out", f"in {time.monotonic() - started:.1f} s")
 
 
+def patched(cluster: Cluster, order: Order, patch: list[dict[str, Any]]) -> dict[str, Any]:
+    """The Deployment after a JSON patch, which is one act. Raises CommandFailed where the API server refuses it."""
+    place = (f"--namespace={order.namespace}", f"deployment/{order.deployment}")
+    said = cluster.kubectl("patch", *place, "--type=json", f"--patch={json.dumps(patch)}", "--output=json")
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
 def hindrance(cluster: Cluster, order: Order) -> str:
-    """What the roll-out lacks, and what its pods say; empty once it is out. Raises Failed where waiting is no use."""
+    """What the roll-out lacks, and what its pods say; empty once it is out. Raises Failed where waiting is no use.
+
+    What is wrong with pods that don't have the image is older than the release, and no reason to undo it.
+    """
     late = lateness(cluster, order.namespace, order.deployment)
     if not late:
         return ""
-    found = troubles(cluster, order.namespace, selector_of(cluster.get(order.path)))
+    selector = selector_of(cluster.get(order.path))
+    pods = cluster.core.list_namespaced_pod(order.namespace, label_selector=selector).items
+    mine = {pod.metadata.name for pod in pods if order.image in {each.image for each in pod.spec.containers}}
+    found = [each for each in troubles(cluster, order.namespace, selector) if each.pod in mine]
     if hopeless := [each.text for each in found if each.hopeless]:
         raise Failed(f"{late}: {hopeless[0]}")
     return "; ".join([late, *(each.text for each in found[:1])])
@@ -190,17 +233,17 @@ def reached(ask: Callable[[], T]) -> T:
     except (HTTPError, Inconclusive) as silent:
         raise NotYet(f"the API server doesn't answer: {type(silent).__name__}") from silent
     except ApiException as error:
-        if error.status is not None and error.status < 500:
+        if error.status and 400 <= error.status < 500 and error.status not in PASSING:
             raise
         raise NotYet(f"the API server answers {error.status} {error.reason}") from error
 
 
-def undo(cluster: Cluster, order: Order, before: Before, tell: Tell) -> Outcome:
+def undo(cluster: Cluster, order: Order, before: Before, ours: Ours, tell: Tell) -> Outcome:
     """Put the template of before back, and wait until it serves again."""
     started = time.monotonic()
 
     def back() -> None:
-        reached(lambda: put_back(cluster, order, before))
+        reached(lambda: put_back(cluster, order, before, ours))
         if late := reached(lambda: lateness(cluster, order.namespace, order.deployment)):
             raise NotYet(late)
 
@@ -213,24 +256,24 @@ def undo(cluster: Cluster, order: Order, before: Before, tell: Tell) -> Outcome:
     return Outcome.UNDONE
 
 
-def put_back(cluster: Cluster, order: Order, before: Before) -> None:
+def put_back(cluster: Cluster, order: Order, before: Before, ours: Ours) -> None:
     """Put the template of before back, unless it is there. Raises Failed where somebody else has changed it since."""
     now = cluster.get(order.path)["spec"]["template"]
     if now == before.template:
         return
-    image = f"/spec/template/spec/containers/{before.index}/image"
+    there = now["spec"]["containers"][before.index].get("image")
+    if there != order.image if ours.template is None else now != ours.template:
+        raise Failed(
+            f"{order.target} was changed by somebody else meanwhile, and has image {there}: that is left alone"
+        )
     patch = [
-        # in one act: another release that came meanwhile is not thrown away
-        {"op": "test", "path": image, "value": order.image},
+        # in one act: another release that comes at this moment is not thrown away
+        {"op": "test", "path": "/spec/template", "value": now},
         {"op": "replace", "path": "/spec/template", "value": before.template},
     ]
-    place = (f"--namespace={order.namespace}", f"deployment/{order.deployment}")
     try:
-        cluster.kubectl("patch", *place, "--type=json", f"--patch={json.dumps(patch)}")
+        patched(cluster, order, patch)
     except CommandFailed as refused:
-        there = now["spec"]["containers"][before.index]["image"]
-        if there != order.image:
-            raise Failed(f"{order.target} has image {there} by now, which is another's release") from refused
         raise NotYet(plain(refused.stderr)) from refused
 
 

@@ -18,6 +18,7 @@ HOPELESS = {
     "CreateContainerConfigError": "a ConfigMap, Secret or key that the container names is missing",
     "CreateContainerError": "the container can't be made: check command, mounts and securityContext",
 }
+REPLACES = ("ReplicaSet", "StatefulSet", "DaemonSet")
 LAST_LINES = 5
 CRASHES = 3  # restarts after which a start-up isn't merely slow
 
@@ -44,7 +45,8 @@ def troubles_of(pod: Any) -> Iterator[Trouble]:  # noqa: ANN401 - the client shi
     if pod.status.phase == "Succeeded" or (ready and ready.status == "True"):
         return
     if pod.status.phase == "Failed":
-        yield Trouble(name, f"{owner_of(pod)}pod {name} failed: {reason_of_failure(pod)}", hopeless=True)
+        hopeless = not replaced(pod)
+        yield Trouble(name, f"{owner_of(pod)}pod {name} failed: {reason_of_failure(pod)}", hopeless=hopeless)
     elif scheduled and scheduled.status == "False":
         yield Trouble(name, f"pod {name} can't be scheduled: {scheduled.message}", hopeless=False)
     statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
@@ -52,6 +54,11 @@ def troubles_of(pod: Any) -> Iterator[Trouble]:  # noqa: ANN401 - the client shi
     yield from found
     if not statuses and not (scheduled and scheduled.status == "False"):
         yield Trouble(name, f"pod {name} is being started on {pod.spec.node_name}", hopeless=False)
+
+
+def replaced(pod: Any) -> bool:  # noqa: ANN401 - the client ships no types
+    """Whether a pod that has failed is made up for by another: what is left of it says nothing of its workload."""
+    return any(owner.kind in REPLACES for owner in pod.metadata.owner_references or [])
 
 
 def owner_of(pod: Any) -> str:  # noqa: ANN401 - the client ships no types

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shakedown.verdict import Outcome, Promise
 
-SCHEMA_VERSION = 3  # 2 added `judged`, 3 `narrowed`
+SCHEMA_VERSION = 4  # 2 added `judged`, 3 `narrowed`, 4 `adjusted`
 
 
 class Judged(BaseModel):
@@ -29,7 +29,8 @@ class Judged(BaseModel):
 class Verdict(BaseModel):
     """The verdict of one run, as verdict.json holds it; times in seconds.
 
-    `narrowed` holds the paths and options by which the run was told to ask less than its profile does.
+    `narrowed` holds the paths and options by which the run was told to ask less than its profile does, `adjusted` the
+    deadlines, objectives and bounds of faults that are not Shakedown's own: {"objectives.latency_p99": 1.5}.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,6 +47,7 @@ class Verdict(BaseModel):
     stages: dict[str, float]
     ended_early: str = ""
     narrowed: list[str] = []
+    adjusted: dict[str, float] = {}
     judged: Judged = Field(default_factory=Judged)
     promises: list[Promise]
 

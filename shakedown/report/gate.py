@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from shakedown.report.bundle import Verdict
+from shakedown.report.bundle import SCHEMA_VERSION, Verdict
 from shakedown.settings import Profile
 from shakedown.verdict import EXIT_FAILED, EXIT_NOT_JUDGED, EXIT_PROVEN
+from shakedown.verdict import exit_code as of_promises
 
 SAYS_ALL = 3  # the schema version from which a verdict says whether less was asked than its profile does
 PROFILES = tuple(Profile)  # each asks all that those before it ask
@@ -32,6 +33,8 @@ class Objection:
 def objections(verdict: Verdict, release: Release) -> Iterator[Objection]:
     """What speaks against a release; nothing where the verdict allows it."""
     yield from (Objection(said, EXIT_NOT_JUDGED) for said in unasked(verdict, release.profile))
+    if verdict.exit_code == EXIT_PROVEN and (code := of_promises(each.outcome for each in verdict.promises)):
+        yield Objection(f"run {verdict.run} contradicts itself: exit code 0, and its promises come to {code}", code)
     if verdict.exit_code != EXIT_PROVEN:
         code = EXIT_FAILED if verdict.exit_code == EXIT_FAILED else EXIT_NOT_JUDGED
         early = f": {verdict.ended_early}" if verdict.ended_early else ""
@@ -41,7 +44,11 @@ def objections(verdict: Verdict, release: Release) -> Iterator[Objection]:
 
 def unasked(verdict: Verdict, profile: Profile) -> Iterator[str]:
     """What of the profile the run did not ask: green says nothing of that."""
-    if PROFILES.index(Profile(verdict.profile)) < PROFILES.index(profile):
+    if verdict.schema_version > SCHEMA_VERSION:
+        yield f"run {verdict.run} is of a newer Shakedown (schema {verdict.schema_version}, known is {SCHEMA_VERSION})"
+    if verdict.profile not in PROFILES:
+        yield f"run {verdict.run} asked profile {verdict.profile}, which nobody knows here"
+    elif PROFILES.index(Profile(verdict.profile)) < PROFILES.index(profile):
         yield f"run {verdict.run} asked profile {verdict.profile}, the release needs {profile}"
     if verdict.schema_version < SAYS_ALL:
         yield f"run {verdict.run} doesn't say whether all of its profile was asked: it is of an older Shakedown"

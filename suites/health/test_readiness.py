@@ -15,17 +15,20 @@ from shakedown.manifests import Stack
 from shakedown.rollout import template_changed
 from shakedown.serving import Pod, pods, selector_of
 from shakedown.settings import Deadlines, Deployment
-from shakedown.verdict import Failed
+from shakedown.verdict import Failed, Inconclusive
 from shakedown.wait import NotYet, eventually
 
 BROKEN = "shakedown-broken-path"
+HASH = "pod-template-hash"  # the label by which a ReplicaSet knows its pods
 
 
 @contextmanager
 def broken_config(cluster: Cluster, stack: Stack, deployment: Deployment, wire: Wire) -> Iterator[dict[str, Any]]:
     """The server's configuration with a model that isn't there; what it yields makes a pod template use it."""
     pod = stack.find("Deployment", deployment.workload)["spec"]["template"]["spec"]
-    volume = next(volume for volume in pod["volumes"] if "configMap" in volume)
+    volume = next((volume for volume in pod.get("volumes", []) if "configMap" in volume), None)
+    if volume is None:
+        raise Inconclusive(f"Deployment {deployment.workload} has no ConfigMap among its volumes that names its model")
     good = stack.find("ConfigMap", volume["configMap"]["name"])["data"]
     wrong = {name: wire.without_model(text, deployment.model) for name, text in good.items()}
     assert wrong != good, "the model is not named where it was expected"
@@ -52,12 +55,16 @@ def seconds_to_ready(cluster: Cluster, servers: list[Pod], namespace: str) -> fl
 def await_running(
     cluster: Cluster, place: tuple[str, str], known: set[str], seconds: float, deadlines: Deadlines
 ) -> str:
-    """Wait until an unknown pod (of a namespace and selector) has run for so long; raises Failed once one is Ready."""
+    """Wait until a pod of a new template has run for so long; raises Failed once one is Ready.
+
+    `place` is namespace and selector, `known` are the pods of the template before: the autoscaler may add some of it.
+    """
 
     def running() -> str:
         namespace, selector = place
         items = cluster.core.list_namespaced_pod(namespace, label_selector=selector).items
-        fresh = [pod for pod in items if pod.metadata.uid not in known]
+        old = {pod.metadata.labels.get(HASH) for pod in items if pod.metadata.uid in known}
+        fresh = [pod for pod in items if pod.metadata.uid not in known and pod.metadata.labels.get(HASH) not in old]
         states = [(pod, (pod.status.container_statuses or [None])[0]) for pod in fresh]
         if ready := [pod.metadata.name for pod, status in states if status and status.ready]:
             raise Failed(f"{ready[0]} is Ready although its model can't be loaded; users will meet it")
@@ -87,7 +94,8 @@ def test_server_whose_model_cannot_load_never_gets_ready_and_the_old_ones_serve_
     evidence: Evidence,
 ) -> None:
     """A roll-out to a wrong model path stops at its first pod, and users go on getting right answers from the rest."""
-    patience = 1.5 * seconds_to_ready(cluster, servers, deployment.namespace) + 5
+    # a server that was unready for a moment yesterday took that long, by what is known of it
+    patience = 1.5 * min(seconds_to_ready(cluster, servers, deployment.namespace), deadlines.pods) + 5
     place = deployment.namespace, deployment.workload
     selector = selector_of(stack.find("Deployment", deployment.workload))
     with broken_config(cluster, stack, deployment, wire) as template, trickle() as flow:

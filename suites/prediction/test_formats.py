@@ -111,7 +111,7 @@ def test_a_number_that_is_none_spoils_no_other_answer(
     images[1, 400] = number
     rest = one.predict_rest(deployment.model, images)
     grpc, _ = predict_grpc(one, deployment.model, images)
-    wrong = oracle.mismatch(served, rest[:1])
+    wrong = oracle.mismatch(served, rest[:1], count=1)
     assert not wrong, wrong
     assert rest.shape == (2, 10)
     assert np.array_equal(rest, grpc, equal_nan=True)
@@ -126,7 +126,8 @@ def test_batch_above_the_limit_is_refused(
     """The batching limit is in force: a batch at it is answered right, one above it is refused with a reason."""
     most = deployment.batch
     images = np.tile(oracle.images, (1 + most // len(oracle.images), 1))[: most + 1]
-    wrong = oracle.mismatch(served, one.predict_rest(deployment.model, images[: min(most, len(oracle.images))]))
+    known = min(most, len(oracle.images))
+    wrong = oracle.mismatch(served, one.predict_rest(deployment.model, images[:known]), count=known)
     assert not wrong, wrong
     text = f"Task size {most + 1} is larger than maximum input batch size {most}"
     answer = one.post(f"/v1/models/{deployment.model}:predict", {"instances": images.tolist()})

@@ -85,7 +85,9 @@ def test_each_version_and_label_answers_as_itself_while_both_serve(
                     (name, f"label {label} by gRPC", version, floats_of(by_grpc, "probabilities")),
                 ]
             seen.append((name, "without a version", max(golden_versions), endpoint.predict_rest(model, images)))
-    wrong = [f"{name}, {how}: {text}" for name, how, v, found in seen if (text := oracle.mismatch(v, found))]
+    wrong = [
+        f"{name}, {how}: {text}" for name, how, v, found in seen if (text := oracle.mismatch(v, found, count=BATCH))
+    ]
     assert not wrong, "; ".join(wrong)
     assert len(seen) == len(replicas) * (3 * len(labels) + 1)
     evidence(
@@ -99,7 +101,7 @@ def test_label_of_a_version_that_is_not_served_is_refused_and_changes_nothing(
     """A label can't be put on a version that nobody serves: the server says why, and serves on as before."""
     with pytest.raises(Failed, match="Request to assign label to version 99") as refused:
         reload_config(one, serving_all(model_config, deployment.model, {"next": 99}))
-    wrong = oracle.mismatch(served, one.predict_rest(deployment.model, oracle.images[:BATCH]))
+    wrong = oracle.mismatch(served, one.predict_rest(deployment.model, oracle.images[:BATCH]), count=BATCH)
     assert not wrong, wrong
     reload_config(one, model_config)
     evidence(str(refused.value)[-140:])

@@ -13,9 +13,17 @@ def oracle() -> Oracle:
     return Oracle(np.zeros((3, 784), dtype=np.float32), answers, tolerance=1e-4)
 
 
+@pytest.mark.parametrize(("given", "count"), [(2, None), (0, None), (2, 3), (3, 2), (0, 1)])
+def test_fewer_or_more_answers_than_images_are_wrong(oracle: Oracle, given: int, count: int | None) -> None:
+    assert f"answers of shape [{given}, 10], wanted [{count or 3}, 10]" in oracle.mismatch(
+        2, oracle.answers[2][:given], count=count
+    )
+
+
 def test_right_answers_have_no_mismatch(oracle: Oracle) -> None:
     assert not oracle.mismatch(2, oracle.answers[2] + np.float32(5e-5))
     assert not oracle.mismatch(2, oracle.answers[2][1:], first=1)
+    assert not oracle.mismatch(2, oracle.answers[2][1:2], first=1, count=1)
 
 
 def test_a_wrong_answer_is_named_with_its_image_and_both_labels(oracle: Oracle) -> None:

@@ -1,7 +1,10 @@
 """A release's decisions, before a cluster that isn't there: what is refused, what is undone, and what can't be."""
 
 import json
+import os
+import signal
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,17 +41,26 @@ class Deployed:
         if self.deaf:
             self.deaf -= 1
             raise HTTPError("connection refused")
+        return self.found
+
+    @property
+    def found(self) -> dict[str, Any]:
         return {"spec": {"template": self.template}}
 
     def kubectl(self, *arguments: str) -> str:
-        if arguments[:2] == ("set", "image"):
-            self.put(arguments[-1].partition("=")[2])
-            return ""
-        test, replace = json.loads(arguments[-1].partition("=")[2])
-        if self.refuses or self.image != test["value"]:
+        test, replace = json.loads(arguments[-2].partition("=")[2])
+        if (self.refuses and replace["path"] == "/spec/template") or self.template != test["value"]:
             raise CommandFailed("kubectl patch: no", 1, "no")
-        self.template = replace["value"]
-        return ""
+        if replace["path"] == "/spec/template":
+            self.template = replace["value"]
+        else:
+            assert replace["path"] == "/spec/template/spec/containers/1/image"
+            self.put(self.admitted(replace["value"]))
+        return json.dumps(self.found)
+
+    def admitted(self, image: str) -> str:
+        """What the API server makes of an image's name."""
+        return image
 
 
 @pytest.fixture
@@ -181,7 +193,7 @@ def test_an_undoing_outlasts_an_api_server_that_is_away(there: Any) -> None:
     found = pipeline.before_of(there, order)
     there.put(NEW)
     there.deaf = 2
-    assert pipeline.undo(there, order, found, lambda *_: None) is Outcome.UNDONE
+    assert pipeline.undo(there, order, found, pipeline.Ours(there.template), lambda *_: None) is Outcome.UNDONE
     assert there.image == OLD
 
 
@@ -201,5 +213,97 @@ def test_anothers_release_is_not_thrown_away(there: Deployed, monkeypatch: pytes
     monkeypatch.setattr(pipeline, "hindrance", overtaken)
     outcome, said = attempt(there, ordered())
     assert outcome is Outcome.NOT_UNDONE
-    assert "has image models.example/server:3 by now, which is another's release" in said
+    assert "changed by somebody else meanwhile, and has image models.example/server:3: that is left alone" in said
     assert there.image == "models.example/server:3"
+
+
+def test_a_release_that_somebody_took_away_is_not_told_as_one(there: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Deployment is whole again, with what was there before: that is no release."""
+
+    def taken_away(*_: Any) -> str:
+        there.put(OLD)
+        return ""
+
+    monkeypatch.setattr(pipeline, "hindrance", taken_away)
+    outcome, said = attempt(there, ordered())
+    assert outcome is Outcome.UNDONE
+    assert f"models/server was changed by somebody else meanwhile, and has now: proxy , server {OLD}" in said
+
+
+def test_another_container_that_was_changed_meanwhile_is_left_alone(
+    there: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(*_: Any) -> str:
+        there.template = json.loads(json.dumps(there.template))
+        there.template["spec"]["containers"][0]["image"] = "proxy:2"
+        raise Failed("stuck")
+
+    monkeypatch.setattr(pipeline, "hindrance", overtaken)
+    outcome, _ = attempt(there, ordered())
+    assert outcome is Outcome.NOT_UNDONE
+    assert there.template["spec"]["containers"][0]["image"] == "proxy:2"
+
+
+def test_an_image_that_the_api_server_rewrites_is_undone_too(there: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(there, "admitted", lambda image: f"{image}@sha256:1")
+    assert attempt(there, ordered(verify=BAD))[0] is Outcome.UNDONE
+    assert there.image == OLD
+
+
+@pytest.mark.parametrize("status", [0, 408, 409, 429, 500])
+def test_a_refusal_of_the_moment_ends_nothing(there: Deployed, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    refusals = iter([ApiException(status=status, reason="later")])
+
+    def hindrance(*_: Any) -> str:
+        if refusal := next(refusals, None):
+            raise refusal
+        return ""
+
+    monkeypatch.setattr(pipeline, "hindrance", hindrance)
+    assert attempt(there, ordered(within=5))[0] is Outcome.RELEASED
+
+
+def test_an_undoing_is_not_ended_by_a_signal(there: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sees FAILED and cancels the job gets back what was there all the same."""
+    really = pipeline.put_back
+
+    def put_back(*given: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        really(*given)
+
+    monkeypatch.setattr(pipeline, "put_back", put_back)
+    assert attempt(there, ordered(verify=BAD))[0] is Outcome.UNDONE
+    assert there.image == OLD
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Pods:
+    """Stands in for the API server: a Deployment that is late, with these pods."""
+
+    def __init__(self, *pods: Any) -> None:
+        self.core, self.pods = self, pods
+
+    def get(self, _path: str) -> dict[str, Any]:
+        return {"spec": {"selector": {"matchLabels": {"app": "server"}}}}
+
+    def list_namespaced_pod(self, _namespace: str, **_: str) -> Any:
+        return SimpleNamespace(items=list(self.pods))
+
+
+def failed_pod(name: str, image: str, owner: str = "") -> Any:
+    owners = [SimpleNamespace(kind=owner, name="x")] if owner else None
+    status = {"conditions": None, "init_container_statuses": None, "container_statuses": None}
+    return SimpleNamespace(
+        metadata=SimpleNamespace(name=name, deletion_timestamp=None, owner_references=owners),
+        spec=SimpleNamespace(containers=[SimpleNamespace(image=image)], node_name="n1"),
+        status=SimpleNamespace(phase="Failed", reason="Evicted", message="", **status),
+    )
+
+
+def test_a_pod_that_was_evicted_before_the_release_is_no_reason_to_undo_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "lateness", lambda *_: "1 of 3 available")
+    cluster: Any = Pods(failed_pod("old", OLD), failed_pod("new", NEW, "ReplicaSet"))
+    assert pipeline.hindrance(cluster, ordered()) == "1 of 3 available; pod new failed: Evicted"
+    with pytest.raises(Failed, match=r"1 of 3 available: pod new failed: Evicted"):
+        pipeline.hindrance(Pods(failed_pod("new", NEW)), ordered())  # type: ignore[arg-type]

@@ -196,6 +196,29 @@ def test_a_folder_that_can_hold_no_reports_is_a_sentence(suite: Suite) -> None:
     assert "--reports: Not a directory" in ended.shown
 
 
+def test_a_file_that_cannot_be_collected_leaves_no_green(suite: Suite) -> None:
+    (suite.root / "suites" / "health" / "test_broken.py").write_text("import no_such_module\n")
+    ended = suite.run("def test_x(evidence):\n    evidence('1')\n", "--continue-on-collection-errors")
+    assert ended.code == 6
+    assert ended.verdict["exit_code"] == 6
+    assert ended.verdict["ended_early"] == "suites/health/test_broken.py could not be collected"
+
+
+def test_a_failure_beside_the_suites_leaves_no_green(suite: Suite) -> None:
+    (suite.root / "tests").mkdir()
+    (suite.root / "tests" / "test_own.py").write_text("def test_own():\n    assert False\n")
+    assert suite.run("def test_x(evidence):\n    evidence('1')\n", "tests").code == 1
+
+
+def test_values_of_its_own_by_which_a_run_judged_are_in_its_verdict(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "def test_x(evidence):\n    evidence('1')\n"
+    assert suite.run(body).verdict["adjusted"] == {}
+    monkeypatch.setenv("SHAKEDOWN_OBJECTIVES__LATENCY_P99", "60")
+    assert suite.run(body).verdict["adjusted"] == {"objectives.latency_p99": 60}
+
+
 def test_each_suite_is_told_when_it_begins_and_a_single_one_is_not(suite: Suite) -> None:
     case = "@pytest.mark.parametrize('path', ['a/b', 'c'])\ndef test_x(evidence, path):\n    evidence('1')\n"
     assert "suite 1 of" not in suite.run(case).shown

@@ -1,5 +1,6 @@
 """The command line on runs that never were and on an endpoint that isn't a model server."""
 
+import io
 import json
 import os
 import socket
@@ -15,10 +16,12 @@ from typing import Any
 import grpc
 import pytest
 
-from shakedown.cli import main
+from shakedown.attended import tell
+from shakedown.cli import Narrator, main
 from shakedown.report import bundle
 from shakedown.report.bundle import Judged
 from shakedown.verdict import Outcome
+from shakedown.wait import Waiting
 from tests.report.ledgers import NODE, SHARE, lay, promise, verdict
 
 PROJECT = Path(__file__).parents[2]
@@ -159,6 +162,8 @@ def test_gate_says_in_one_line_why_each_promise_was_not_proven(tmp_path: Path, c
             "asked less than its profile does: suites/health keyword=seal",
         ),
         ({"schema_version": 2}, "doesn't say whether all of its profile was asked"),
+        ({"schema_version": 99}, "is of a newer Shakedown (schema 99, known is "),
+        ({"promises": []}, "contradicts itself: exit code 0, and its promises come to 6"),
     ],
 )
 def test_gate_takes_green_for_no_more_than_was_asked(
@@ -171,6 +176,40 @@ def test_gate_takes_green_for_no_more_than_was_asked(
     assert main(asked) == 6
     assert f"refused: run 20261122-000000-1 {words}" in capsys.readouterr().out
     assert main([*asked, "--profile", "smoke"]) == (0 if "profile" in less else 6)
+
+
+def test_gate_refuses_a_profile_that_it_does_not_know_and_tells_of_values_that_were_adjusted(
+    tmp_path: Path, capsys: Any
+) -> None:
+    green(tmp_path, "20261122-000000-1")
+    made = bundle.load(tmp_path / "20261122-000000-1")
+    other = made.model_copy(update={"profile": "quick", "adjusted": {"objectives.latency_p99": 60.0}})
+    bundle.write(tmp_path / "20261122-000000-1", other)
+    assert main(["--reports", str(tmp_path), "gate", "20261122-000000-1", "--manifests-digest", DIGEST]) == 6
+    shown = capsys.readouterr().out
+    assert "asked profile quick, which nobody knows here" in shown
+    assert "adjusted: objectives.latency_p99 is 60 for this run" in shown
+
+
+def test_a_verdict_is_never_another_file_than_the_one_that_is_named(tmp_path: Path, capsys: Any) -> None:
+    green(tmp_path, "20261122-000000-1")
+    folder = tmp_path / "20261122-000000-1"
+    assert main(["gate", str(folder / "verdict.json"), "--manifests-digest", DIGEST]) == 0
+    assert main(["gate", str(folder / "candidate.json"), "--manifests-digest", DIGEST]) == 2
+    assert "there is no run" in capsys.readouterr().err
+
+
+def test_whoever_stops_reading_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release goes on to its end, or to the end of its undoing, when its log is gone."""
+
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    monkeypatch.setattr(sys, "stderr", Gone())
+    tell("FAILED", "why")
+    Narrator("release")(Waiting("a roll-out", "2 of 3", 20, 5))
 
 
 def test_digest_of_a_rendered_file_is_the_one_that_a_verdict_holds(tmp_path: Path, capsys: Any) -> None:
