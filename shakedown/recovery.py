@@ -86,7 +86,8 @@ class Stages:
 
     `noticed` is the first change of the victim that the API server tells of, `out` the moment from which the Service
     leads to it no more, `replaced` the first Ready pod (or run of the container) that was not there before, `whole`
-    the moment from which the Service leads to as many as before and they stay: 0 where it never led to fewer.
+    the moment from which the Service leads to as many Ready pods as before and they stay: 0 where it never led to
+    fewer.
     """
 
     noticed: float | None
