@@ -41,9 +41,10 @@ def main() -> int:
 def role(fields: dict[str, Any]) -> tuple[str, ...]:
     """What locust is told of its part: the master, or a worker of one."""
     if fields["master"]:
-        return ("--worker", f"--master-host={fields['master']}")
+        return ("--worker", f"--master-host={fields['master']}", f"--master-port={fields['port']}")
     count = fields["workers"]
-    return ("--master", "--headless", f"--expect-workers={count}", f"--users={count}", f"--spawn-rate={count}")
+    amount = (f"--expect-workers={count}", f"--users={count}", f"--spawn-rate={count}")
+    return ("--master", f"--master-bind-port={fields['port']}", "--headless", *amount)
 
 
 def relay(process: "subprocess.Popen[bytes]", writing: int, fields: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Generators at the far end of a command each, such as `kubectl exec`: told their orders, heard, and begun together."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -22,6 +23,8 @@ from shakedown.window import LATE_S
 MASTER = "master"
 PROGRAM = ("python3", "-m", "locustfiles.inside")
 QUESTIONS = 10  # for the time; the quickest answer counts
+# where masters listen, from locust's own default on: loads that go on at once have one each
+PORTS = itertools.cycle(range(5557, 5657))
 LEAD_S = 0.5  # between saying when to begin and that moment: the word has to arrive before it
 
 
@@ -166,12 +169,12 @@ def crew_of(
     commands: Mapping[str, tuple[str, ...]], master: str, order: Mapping[str, Any], bodies: bytes, ledger: Ledger
 ) -> Iterator[Crew]:
     """The master and the workers that these commands lead to, by their names; `master` is its address for them."""
-    names = [name for name in commands if name != MASTER]
+    names, port = [name for name in commands if name != MASTER], next(PORTS)
     together = Together(len(names))
     with ExitStack() as life:
 
         def enter(name: str, **part: object) -> Generator:
-            whole_order = {**order, "workers": len(names), "together": True, **part}
+            whole_order = {**order, "workers": len(names), "together": True, "port": port, **part}
             return life.enter_context(attended(commands[name], f"load {name}", (whole_order, bodies), ledger, together))
 
         keeper = enter(MASTER, worker=-1, master="")

@@ -72,6 +72,15 @@ def test_two_workers_send_the_shape_that_one_generator_sends(bed: Bed, load: Loa
     assert all(abs(clock["offset"]) <= clock["unsure"] for clock in clocks), "one machine has one clock"
 
 
+def test_two_loads_go_on_at_once(load: Load) -> None:
+    """Each has a master of its own, and workers that know no other."""
+    with load.running(steady(20, seconds=60)) as first, load.running(steady(10, seconds=60), "grpc") as second:
+        windows = first.collect(2), second.collect(1)
+    for window, sent in zip(windows, (40, 10), strict=True):
+        window.assert_none_failed(least=5)
+        assert window.sent == pytest.approx(sent, abs=2)
+
+
 def test_a_worker_that_dies_is_no_evidence(load: Load) -> None:
     """Where one of several ends before its load does, nothing is judged, and it is named."""
     with load.running(steady(40, seconds=60)) as traffic:
