@@ -174,10 +174,14 @@ def test_a_signal_in_the_middle_undoes_the_release(there: Deployed, monkeypatch:
     assert "KeyboardInterrupt: cancelled by signal 15" in said
 
 
-def test_an_api_server_that_says_nothing_for_a_moment_undoes_nothing(
-    there: Deployed, monkeypatch: pytest.MonkeyPatch
+PASSING = [HTTPError("refused"), *(ApiException(status=code, reason="later") for code in (0, 408, 409, 429, 500, 503))]
+
+
+@pytest.mark.parametrize("passing", PASSING, ids=lambda each: type(each).__name__)
+def test_an_api_server_that_refuses_or_says_nothing_for_a_moment_undoes_nothing(
+    there: Deployed, monkeypatch: pytest.MonkeyPatch, passing: Exception
 ) -> None:
-    silences = iter([HTTPError("refused"), ApiException(status=503, reason="Unavailable")])
+    silences = iter([passing])
 
     def hindrance(*_: Any) -> str:
         if silence := next(silences, None):
@@ -248,19 +252,6 @@ def test_an_image_that_the_api_server_rewrites_is_undone_too(there: Deployed, mo
     monkeypatch.setattr(there, "admitted", lambda image: f"{image}@sha256:1")
     assert attempt(there, ordered(verify=BAD))[0] is Outcome.UNDONE
     assert there.image == OLD
-
-
-@pytest.mark.parametrize("status", [0, 408, 409, 429, 500])
-def test_a_refusal_of_the_moment_ends_nothing(there: Deployed, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    refusals = iter([ApiException(status=status, reason="later")])
-
-    def hindrance(*_: Any) -> str:
-        if refusal := next(refusals, None):
-            raise refusal
-        return ""
-
-    monkeypatch.setattr(pipeline, "hindrance", hindrance)
-    assert attempt(there, ordered(within=5))[0] is Outcome.RELEASED
 
 
 def test_an_undoing_is_not_ended_by_a_signal(there: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
