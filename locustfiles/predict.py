@@ -9,13 +9,17 @@ import gevent
 import grpc.experimental.gevent
 import numpy as np
 import orjson
-from locust import FastHttpUser, User, task
+from locust import FastHttpUser, User, runners, task
 
 from locustfiles.open_model import MOST_UNDER_WAY, Answer, OpenModel, Send
 from locustfiles.order import Order
 from shakedown.backends.wire import words
 from shakedown.oracle import Floats
+from shakedown.shapes import LONGEST_S
 
+# A worker whose core is taken from it for 3 s is dead to locust's master, which then stops it or starts it anew. Who is
+# dead the run says, which attends each process; so nobody's silence ends a load before the longest load would have.
+runners.HEARTBEAT_LIVENESS = runners.MASTER_HEARTBEAT_TIMEOUT = int(LONGEST_S)
 ORDER = Order(Path(os.environ["LOAD_ORDER"]))
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 

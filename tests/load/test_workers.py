@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from shakedown.verdict import Inconclusive, UnusableEnvironment
 from tests.load.conftest import Bed
 
 ROOT = Path(__file__).parents[2]
+STILL_S = 8.0  # locust's own patience with a worker is 3 to 5 s
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,34 @@ def test_a_worker_that_dies_is_no_evidence(load: Load) -> None:
         traffic.crew.senders[1].process.send_signal(signal.SIGKILL)
         with pytest.raises(Inconclusive, match="ended with code -9: load worker-1"):
             traffic.collect(5)
+
+
+def test_a_worker_that_stands_still_for_a_while_goes_on_with_its_load(load: Load) -> None:
+    """Nobody takes it for dead, ends it or starts it again: it is late, and that is told."""
+    with load.running(steady(40, seconds=60)) as traffic:
+        traffic.collect(1).assert_none_failed(least=30)
+        halted = [child_of(each.process.pid) for each in traffic.crew.senders]
+        start = now()
+        for pid in halted:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(STILL_S)
+        for pid in halted:
+            os.kill(pid, signal.SIGCONT)
+        window = traffic.window(start, now() + 3)
+        after = traffic.collect(3)
+    assert traffic.seen.ended is not None
+    assert [each.process.returncode for each in traffic.crew.senders] == [0, 0]
+    assert len({each.scheduled for each in traffic.seen.requests}) == len(traffic.seen.requests)
+    assert window.sent == pytest.approx(40 * (window.end - window.start), abs=2)
+    with pytest.raises(Inconclusive, match="s late"):
+        window.assert_kept_up()
+    after.assert_none_failed(least=110)
+
+
+def child_of(pid: int) -> int:
+    """The one process that it has started."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
 
 
 def test_a_worker_that_is_done_before_the_others_is_not_dead(bed: Bed, load: Load) -> None:
