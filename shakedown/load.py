@@ -241,7 +241,8 @@ class Load:
                 yield traffic
             finally:
                 crew.end(END_S)
-                traffic.read()
+                if traffic.read().ended is None:
+                    say(f"load {flow.name} never said that it ended; last heard of: {traffic.seen.slowest()}")
 
     def order(self, flow: Flow) -> dict[str, Any]:
         """What each generator is told, but for its own part of it."""

@@ -59,9 +59,15 @@ class Workers:
             yield crew
 
     def inside(self, pod: str) -> tuple[str, ...]:
-        """The command that runs a generator in a pod."""
+        """The command that runs a generator in a pod.
+
+        Over SPDY: kubectl's web socket (measured with 1.34) no longer passes on the end of standard input once nothing
+        was written to it for 60 s, and a load would go on until it is killed.
+        """
         named = (f"--kubeconfig={self.cluster.kubeconfig}", f"--context={self.cluster.context}")
         return (
+            "env",
+            "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false",
             str(self.cluster.kubectl_bin),
             *named,
             "exec",
