@@ -55,7 +55,7 @@ def eventually(check: Callable[[], T], *, within: float, awaited: str = "") -> T
         except NotYet as not_yet:
             waited = time.monotonic() - started
             if waited >= within:
-                told = f"{awaited}: not within {within:g} s; last seen after {waited:.1f} s: {not_yet}"
+                told = f"{awaited}: not within {round(within, 1):g} s; last seen after {waited:.1f} s: {not_yet}"
                 raise TimedOut(told) from None
             if waited >= SHOW_AFTER_S:
                 Watch.show(Waiting(awaited, str(not_yet), waited, within - waited))
