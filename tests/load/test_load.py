@@ -73,8 +73,10 @@ def test_a_window_is_judged_with_what_a_stalled_generator_sent_late(bed: Bed) ->
             assert window.lateness > 0.5
 
 
-def test_a_generator_that_hangs_is_no_evidence(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its silence is not a failure of the servers."""
+def test_a_generator_that_hangs_is_no_evidence(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its silence is not a failure of the servers; one that doesn't end when it is told to is named, and killed."""
     monkeypatch.setattr("shakedown.load.END_S", 2.0)
     with bed.load.running(steady(20, seconds=60)) as traffic:
         traffic.collect(0.5)
@@ -82,7 +84,8 @@ def test_a_generator_that_hangs_is_no_evidence(bed: Bed, monkeypatch: pytest.Mon
         generator.send_signal(signal.SIGSTOP)
         with pytest.raises(Inconclusive, match=r"goes on: not within 2\.5 s.*generator 0, whose requests are all told"):
             traffic.collect(0.5)
-        generator.send_signal(signal.SIGCONT)
+    assert generator.returncode == -signal.SIGKILL
+    assert "load steady 20/s rest #1 never said that it ended; last heard of: generator 0" in capsys.readouterr().err
 
 
 def test_errors_and_wrong_answers_are_told_apart(bed: Bed) -> None:

@@ -273,6 +273,13 @@ def test_workers_go_to_the_front_door_of_their_cluster_and_nowhere_else() -> Non
             workers_of().address(other)
 
 
+def test_a_worker_is_told_over_a_stream_that_still_ends_after_a_minute_of_silence() -> None:
+    """Only a cluster shows that; what was measured there is in `Workers.inside`."""
+    command = workers_of().inside("worker-0")
+    assert command[:2] == ("env", "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false")
+    assert command[-len(PROGRAM) :] == PROGRAM
+
+
 def test_a_pod_of_a_killed_run_ends_by_itself_and_may_do_nothing_before() -> None:
     spec: Any = pod_manifest("worker-0", "image:1")["spec"]
     assert spec["activeDeadlineSeconds"] > 0
