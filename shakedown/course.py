@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from shakedown.ledger import Ledger
+from shakedown.lint import promql
 from shakedown.observe.alertmanager import Alertmanager, Delivery, Sink
 from shakedown.observe.link import Unreachable
 from shakedown.observe.prometheus import Alert, Labels, Prometheus, Rule
@@ -136,7 +137,7 @@ def plan(seen: Monitoring, expected: Expected, promised: float) -> Plan:
         keep=rule.keep,
         grouping=grouping_of(seen.alertmanager.configuration(), labels),
         lag=expected.lag,
-        hindsight=HINDSIGHT * scrape if "absent(" in rule.query else 0.0,
+        hindsight=HINDSIGHT * scrape if promql.holds_without(promql.parse(rule.query)) else 0.0,
     )
     made = Plan(expected, rule, stages(pace))
     if (takes := made.ceiling("seen", "evaluated", "fired", "delivered")) > promised:

@@ -76,6 +76,15 @@ def _series(selector: pq.VectorSelector, range_s: float, inside: tuple[str, ...]
     return Series(metric, tuple(m for m in found if m[0] != "__name__"), range_s, inside)
 
 
+def holds_without(expr: pq.Expr) -> bool:
+    """Whether an expression may begin to hold because a series is gone: by `absent`, or by `unless`."""
+    return any(
+        (isinstance(each, pq.Call) and each.func.name == "absent")
+        or (isinstance(each, pq.BinaryExpr) and str(each.op) == "unless")
+        for each in walk(expr)
+    )
+
+
 def comparisons(expr: pq.Expr) -> Iterator[tuple[pq.Expr, str, float]]:
     """Each comparison of something with a number: the something, the operator and the number."""
     for each in walk(expr):

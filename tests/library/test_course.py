@@ -47,12 +47,14 @@ def monitoring(*rules: Rule, configuration: str = ROUTE) -> Monitoring:
 
 def test_a_plan_holds_the_stages_of_the_live_configuration() -> None:
     made = plan(monitoring(RULE), Expected("A"), promised=240)
+    assert made.ceiling("evaluated") == 5 + BUSY_S
     assert made.ceiling("fired") == 15 + 5 + BUSY_S
     assert [stage.name for stage in made.stages][:4] == ["seen", "evaluated", "fired", "delivered"]
 
 
-def test_what_is_marked_as_gone_in_hindsight_may_be_evaluated_later() -> None:
-    made = plan(monitoring(replace(RULE, query='absent(up{job="x"} == 1)')), Expected("A"), promised=240)
+@pytest.mark.parametrize("query", ['absent(up{job="x"} == 1)', 'wanted > 0 unless on () up{job="x"} == 1'])
+def test_what_is_marked_as_gone_in_hindsight_may_be_evaluated_later(query: str) -> None:
+    made = plan(monitoring(replace(RULE, query=query)), Expected("A"), promised=240)
     assert made.ceiling("evaluated") == 5 + HINDSIGHT * 5 + BUSY_S
 
 
