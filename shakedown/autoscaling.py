@@ -13,6 +13,7 @@ from shakedown.api_paths import autoscaler_path
 from shakedown.cluster import Cluster
 from shakedown.lint.quantity import quantity
 from shakedown.observe.watch import Look, Sight
+from shakedown.pace import seconds
 from shakedown.verdict import Failed
 from shakedown.wait import NotYet
 from shakedown.workloads import troubles
@@ -160,18 +161,33 @@ def rate_of(cluster: Cluster, namespace: str, scaler: Scaler) -> Reading:
 
 def cpu_of(cluster: Cluster, namespace: str, selector: str) -> dict[str, Reading]:
     """The CPU of each pod in cores, as metrics-server has it. Raises Failed where nobody serves it."""
-    path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods?labelSelector={quote(selector)}"
-    try:
-        items = cluster.get(path)["items"]
-    except ApiException as error:
-        raise Failed(f"resource metrics can't be read: {error.status} {error.reason}; see metrics-server") from error
     return {
         item["metadata"]["name"]: Reading(
             sum(float(quantity(each["usage"]["cpu"]) or 0) for each in item["containers"]),
             datetime.fromisoformat(item["timestamp"]).timestamp(),
         )
-        for item in items
+        for item in resource_metrics(cluster, namespace, selector)
     }
+
+
+def require_cpu_since(cluster: Cluster, namespace: str, selector: str, moment: float) -> None:
+    """Raise NotYet while the CPU of a pod, as an HPA would read it, is one of before a moment (seconds since 1970)."""
+    items = resource_metrics(cluster, namespace, selector)
+    if not items:
+        raise NotYet("there is no CPU of any pod")
+    for item in items:
+        if datetime.fromisoformat(item["timestamp"]).timestamp() - seconds(item["window"]) < moment:
+            raise NotYet(f"{item['metadata']['name']}'s is that of the {item['window']} until {item['timestamp']}")
+
+
+def resource_metrics(cluster: Cluster, namespace: str, selector: str) -> list[Json]:
+    """What metrics-server has of these pods. Raises Failed where nobody serves it."""
+    path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods?labelSelector={quote(selector)}"
+    try:
+        items: list[Json] = cluster.get(path)["items"]
+    except ApiException as error:
+        raise Failed(f"resource metrics can't be read: {error.status} {error.reason}; see metrics-server") from error
+    return items
 
 
 def rate_look(cluster: Cluster, namespace: str, scaler: Scaler) -> Look:

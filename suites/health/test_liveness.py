@@ -1,18 +1,22 @@
 """Liveness ends only what is stuck: a server that is merely busy is left alone."""
 
 import json
+import time
+from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 
 import pytest
 
 from fixtures.verdicts import Evidence
+from shakedown.autoscaling import require_cpu_since
 from shakedown.backends.wire import Wire
 from shakedown.cluster import Cluster
 from shakedown.lab import GUEST, Lab, Visitors
 from shakedown.manifests import Stack
 from shakedown.oracle import Oracle
-from shakedown.serving import Pod
-from shakedown.settings import Deadlines, Deployment
+from shakedown.serving import Pod, selector_of
+from shakedown.settings import Deadlines, Deployment, Objectives
 from shakedown.verdict import Failed, Inconclusive
 from shakedown.wait import NotYet, eventually
 
@@ -81,6 +85,25 @@ def window_of(stack: Stack, deployment: Deployment) -> float:
     return float(probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"])
 
 
+@pytest.fixture
+def unscaled(
+    sized: None,  # noqa: ARG001 - held
+    cluster: Cluster,
+    stack: Stack,
+    deployment: Deployment,
+    objectives: Objectives,
+) -> Iterator[None]:
+    """A load that brings no server: the tests that follow would see it come and go."""
+    yield
+    selector = selector_of(stack.find("Deployment", deployment.workload))
+    eventually(
+        partial(require_cpu_since, cluster, deployment.namespace, selector, time.time()),
+        within=objectives.calm,
+        awaited=f"the CPU that the autoscaler of {deployment.workload} reads is that of after the load",
+    )
+
+
+@pytest.mark.usefixtures("unscaled")
 def test_busy_server_is_not_restarted(
     cluster: Cluster,
     stack: Stack,

@@ -1,14 +1,16 @@
 """The HPA's formula, as Kubernetes states it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shakedown.autoscaling import Scaler, cpu_request, scaler_of
+from shakedown.autoscaling import Scaler, cpu_request, require_cpu_since, scaler_of
 from shakedown.verdict import Failed
+from shakedown.wait import NotYet
 
 HPA: dict[str, Any] = {
     "metadata": {"name": "servers"},
@@ -103,3 +105,26 @@ def test_cpu_request_is_the_sum_of_all_containers() -> None:
 def test_a_container_that_asks_for_no_cpu_is_named() -> None:
     with pytest.raises(Failed, match=r"Deployment servers: container c1 has no resources\.requests\.cpu"):
         cpu_request(deployment({"cpu": "1"}, {"memory": "1Gi"}))
+
+
+class Served:
+    """A cluster whose resource metrics are these."""
+
+    def __init__(self, *items: dict[str, Any]) -> None:
+        self.items = items
+
+    def get(self, _: str) -> dict[str, Any]:
+        return {"items": list(self.items)}
+
+
+def measured(until: str) -> dict[str, Any]:
+    return {"metadata": {"name": "s-1"}, "timestamp": until, "window": "10.5s", "containers": []}
+
+
+def test_cpu_is_that_of_after_a_load_once_its_window_began_later() -> None:
+    ended = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    require_cpu_since(Served(measured("2026-01-01T00:00:11Z")), "n", "app=s", ended)  # type: ignore[arg-type]
+    with pytest.raises(NotYet, match=r"s-1's is that of the 10.5s until 2026-01-01T00:00:10Z"):
+        require_cpu_since(Served(measured("2026-01-01T00:00:10Z")), "n", "app=s", ended)  # type: ignore[arg-type]
+    with pytest.raises(NotYet, match="no CPU of any pod"):
+        require_cpu_since(Served(), "n", "app=s", ended)  # type: ignore[arg-type]
