@@ -290,6 +290,11 @@ def measure(
         raise Failed(f"{each.rule.name} fired, but Prometheus holds no sample of it")
     clear, ended = max(true) + 1, max(fired) + each.rule.interval
     fires = min(fired)
+    if (again := unbroken(fired, max(fired), each.rule.interval + BUSY_S)) > fires:
+        raise Failed(
+            f"{each.rule.name} ended while its cause lasted, and fired again {again - fires:.1f} s after it first did: "
+            "whoever was paged is told that all is well; see keep_firing_for, and the expression's windows"
+        )
     pends = unbroken(pending, fires, each.rule.interval + BUSY_S)
     seen_at = unbroken(true, pends, 2 * AGE_S)
     taken = {

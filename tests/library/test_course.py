@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from shakedown.course import Course, Expected, Measured, Monitoring, Shared, exactly, plan, unbroken
+from shakedown.course import Course, Expected, Measured, Monitoring, Shared, exactly, measure, plan, unbroken
 from shakedown.ledger import Ledger
 from shakedown.observe.alertmanager import Alertmanager, Delivery, Sink
-from shakedown.observe.prometheus import Alert, NoData, Prometheus, Rule, Target
+from shakedown.observe.prometheus import Alert, NoData, Prometheus, Rule, Series, Target
 from shakedown.timing import BUSY_S, HINDSIGHT, Stage
 from shakedown.verdict import Failed
 
@@ -116,6 +116,40 @@ def test_what_is_followed_to_its_end_is_known_by_labels_that_its_expression_give
     assert exact.expected.fits({"pod": "x", **RULE.labels})
     assert exact.expected.fits(first.labels)
     assert not exact.expected.fits({"pod": "y", **RULE.labels})
+
+
+class Held(Fake):
+    """Prometheus that holds when its rule's expression was true, and when evaluations found the alert firing."""
+
+    def __init__(self, true: range, firing: list[int]) -> None:
+        super().__init__([replace(RULE, wait=0)])
+        self.true, self.firing = true, firing
+
+    def history(self, *_: Any) -> list[Series]:
+        return [Series({}, tuple((float(at), 1.0) for at in self.true))]
+
+    def points(self, selector: str, _: int) -> list[Series]:
+        at = self.firing if "firing" in selector else []
+        return [Series({"alertname": "A"}, tuple((float(one), 1.0) for one in at))]
+
+
+def taken(firing: list[int]) -> dict[str, float]:
+    fake = Held(range(103, 203), firing)
+    seen = Monitoring(cast(Prometheus, fake), cast(Alertmanager, fake), cast(Sink, fake), cast(Ledger, None))
+    told = (replace(TOLD, at=108), replace(TOLD, status="resolved", at=216))
+    found = measure(seen, plan(seen, Expected("A"), promised=240), (90.0, 100.0, 200.0), told)
+    return {one.stage.name: one.seconds for one in found}
+
+
+def test_each_stage_is_measured_from_the_samples_of_its_moments() -> None:
+    assert taken(list(range(106, 207, 5))) == {
+        "seen": 3, "evaluated": 3, "fired": 0, "delivered": 2, "cleared": 3, "ended": 8, "told": 5
+    }  # fmt: skip
+
+
+def test_an_alert_that_ends_while_its_cause_lasts_is_refused() -> None:
+    with pytest.raises(Failed, match=r"A ended while its cause lasted, and fired again 40.0 s after it first did"):
+        taken([*range(106, 127, 5), *range(146, 207, 5)])
 
 
 def test_a_condition_holds_since_its_last_gap() -> None:
