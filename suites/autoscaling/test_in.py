@@ -7,22 +7,19 @@ import pytest
 from fixtures.tide import Tide
 from fixtures.verdicts import Evidence
 from shakedown.scaling_stages import turns
-from shakedown.settings import Objectives
 from shakedown.verdict import Inconclusive
 
 pytestmark = pytest.mark.test_bed
 
 
-def test_servers_go_once_their_load_has_been_gone_for_the_stabilisation_window(
-    tide: Tide, objectives: Objectives, evidence: Evidence
-) -> None:
+def test_servers_go_once_their_load_has_been_gone_for_the_stabilisation_window(tide: Tide, evidence: Evidence) -> None:
     """A lull shorter than the window takes no server; after it they go, and all are gone in time."""
-    scaler = tide.scaling.scaler
+    scaler, within = tide.scaling.scaler, tide.scaling.in_within
     down = next(at for at, size in tide.wanted(tide.at.left, tide.at.end) if size < scaler.most)
     waited, took = down - tide.at.left, tide.at.ebbed - tide.at.left
     least = scaler.down_window - tide.scaling.pace.sync
     assert waited >= least, f"a server had to go {waited:.1f} s after the load, the window is {scaler.down_window:g} s"
-    assert took <= objectives.calm, f"servers outlived their load by {took:.0f} s, allowed are {objectives.calm:g} s"
+    assert took <= within, f"servers outlived their load by {took:.0f} s, by their policy they may by {within:.0f} s"
     evidence(f"first one told to go after {waited:.1f} s, at the least size after {took:.1f} s")
 
 
