@@ -56,7 +56,7 @@ class Grouping:
 class Pace:
     """What decides how long an alert takes; times in seconds.
 
-    `scrape` and `timeout` are the slowest target's behind the rule, `window` the longest that its expression looks
+    `scrape` and `timeout` are the slowest target's of all, `window` the longest that its expression looks
     back, recorded series included, `recorded` the evaluation intervals of those, `lag` what the exporter itself lags.
     `hindsight` is how much later than its date Prometheus writes what makes the expression true.
     """
